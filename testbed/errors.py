@@ -1,0 +1,79 @@
+"""Every exception of the testbed.
+
+* SDNError
+  x TopologyError          your file: each problem with file, line, object, field
+  x NotFoundError          a name that the cluster does not have
+  x PrerequisiteError      your machine: what is missing and how to get it
+  x SwitchError            Open vSwitch
+    + FlowRejectedError    a flow it would not take
+  x CommandError           a program that ran and refused, or could not be run
+  x EmulationError         a cluster that could not be built or attached to
+    + DeadlineError        a condition that did not come true in time
+
+A lost packet is not here: it is a value, not an exception. Only a scenario turns it
+into an ``AssertionError`` (see ``testbed.probe``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class SDNError(Exception):
+    """Base of every error the testbed raises on purpose."""
+
+
+class TopologyError(SDNError):
+    """A topology file that describes no possible cluster.
+
+    Attributes:
+        problems: one line each, ``file:line: object: field: what is wrong``.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class NotFoundError(SDNError):
+    """A node, pod, service or testbed of that name does not exist."""
+
+
+class PrerequisiteError(SDNError):
+    """This machine lacks something; the message says what and what to type."""
+
+
+class SwitchError(SDNError):
+    """Open vSwitch did not do what it was told."""
+
+
+class FlowRejectedError(SwitchError):
+    """Open vSwitch refused a flow; the whole bundle was left out."""
+
+
+class CommandError(SDNError):
+    """A program ended with an error, or could not be run at all.
+
+    Attributes:
+        argv: the program and its arguments.
+        returncode: its exit status; 127 when it is not installed.
+        stderr: what it said.
+    """
+
+    def __init__(self, argv: Sequence[str], returncode: int, stderr: str) -> None:
+        self.argv = tuple(argv)
+        self.returncode = returncode
+        self.stderr = stderr.strip()
+        reason = self.stderr or "it said nothing"
+        super().__init__(f"{' '.join(self.argv)} exited {returncode}: {reason}")
+
+
+class EmulationError(SDNError):
+    """An emulated cluster could not be built, entered or taken down."""
+
+
+class DeadlineError(EmulationError):
+    """A condition did not come true before its deadline."""

@@ -1,0 +1,44 @@
+"""OpenShift's own objects as frozen values: what a cluster *is*, and nothing it does.
+
+Field names are the API's in snake_case; addresses are ``ipaddress`` objects. Nothing
+here reads files, talks to a switch or imports another part of the testbed.
+"""
+
+from testbed.model.cluster import Cluster
+from testbed.model.network import (
+    ClusterNetwork,
+    ClusterNetworkEntry,
+    HostSubnet,
+    NetNamespace,
+    Plugin,
+)
+from testbed.model.underlay import UnderlayHost, Underlay
+from testbed.model.workload import (
+    EndpointPort,
+    Endpoints,
+    EndpointSubset,
+    Namespace,
+    Pod,
+    Protocol,
+    Service,
+    ServicePort,
+)
+
+__all__ = [
+    "Cluster",
+    "ClusterNetwork",
+    "ClusterNetworkEntry",
+    "EndpointPort",
+    "EndpointSubset",
+    "Endpoints",
+    "HostSubnet",
+    "Namespace",
+    "NetNamespace",
+    "Plugin",
+    "Pod",
+    "Protocol",
+    "Service",
+    "ServicePort",
+    "Underlay",
+    "UnderlayHost",
+]
