@@ -12,7 +12,7 @@ from testbed.model.network import (
     NetNamespace,
     Plugin,
 )
-from testbed.model.underlay import UnderlayHost, Underlay
+from testbed.model.underlay import Underlay, UnderlayHost
 from testbed.model.workload import (
     EndpointPort,
     Endpoints,

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network  # noqa: TC003 - part of the values
+from typing import TYPE_CHECKING
 
 from testbed.errors import NotFoundError
-from testbed.model.network import (  # noqa: TC001 - part of the values
-    ClusterNetwork,
-    HostSubnet,
-    NetNamespace,
-)
-from testbed.model.underlay import Underlay  # noqa: TC001 - part of the values
-from testbed.model.workload import (  # noqa: TC001 - part of the values
-    Endpoints,
-    Namespace,
-    Pod,
-    Service,
-)
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Network
+
+    from testbed.model.network import (
+        ClusterNetwork,
+        HostSubnet,
+        NetNamespace,
+    )
+    from testbed.model.underlay import Underlay
+    from testbed.model.workload import (
+        Endpoints,
+        Namespace,
+        Pod,
+        Service,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

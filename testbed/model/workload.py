@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping  # noqa: TC003 - part of the values
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address  # noqa: TC003 - part of the values
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from ipaddress import IPv4Address
 
 
 class Protocol(enum.StrEnum):

@@ -120,7 +120,7 @@ def _table(number: int) -> int:
 
 
 def _split_actions(text: str) -> list[str]:
-    """Split at the commas that are in no parentheses: ``ct(commit,table=30)`` is one."""
+    """Split at the commas that no parentheses enclose: ``ct(commit,table=30)`` is one."""
     items, depth, start = [], 0, 0
     for position, char in enumerate(text):
         if char == "(":
