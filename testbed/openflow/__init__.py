@@ -1,6 +1,12 @@
 """OpenFlow as text and values: flows, tables, registers, ports, actions. Pure."""
 
-from testbed.openflow.flow import DEFAULT_PRIORITY, DumpedFlow, Flow, parse_dump
+from testbed.openflow.flow import (
+    DEFAULT_PRIORITY,
+    DumpedFlow,
+    Flow,
+    parse_dump,
+    table_miss,
+)
 from testbed.openflow.names import OFPort, Register, Table
 
 __all__ = [
@@ -11,4 +17,5 @@ __all__ = [
     "Register",
     "Table",
     "parse_dump",
+    "table_miss",
 ]

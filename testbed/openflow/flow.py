@@ -75,14 +75,20 @@ class DumpedFlow:
         )
 
 
+def table_miss(table: Table, action: str = "drop") -> Flow:
+    """The flow of lowest priority that catches, and counts, a table's remainder."""
+    return Flow(table=table, priority=0, actions=(action,))
+
+
 def parse_dump(text: str) -> tuple[DumpedFlow, ...]:
     """Read what ``ovs-ofctl dump-flows`` or ``ovs-appctl bridge/dump-flows`` printed.
 
     Lines without actions (reply headers, comments, blank lines) are passed over, and
-    so are the hidden flows of tables above 253.
+    so are the hidden flows of tables above 253. Statistics must be there
+    (no ``--no-stats``).
 
     Raises:
-        SwitchError: a line has actions but is no flow.
+        SwitchError: a line has actions but is no flow, or was cut off within them.
     """
     flows = (_parse_line(line) for line in text.splitlines() if "actions=" in line)
     return tuple(dumped for dumped in flows if dumped.flow.table <= Table.RULE_VERSION)
@@ -107,11 +113,11 @@ def _parse_line(line: str) -> DumpedFlow:
                 actions=tuple(_canonical(item) for item in _split_actions(actions)),
                 cookie=int(values.get("cookie", "0"), 16),
             ),
-            n_packets=int(values.get("n_packets", "0")),
-            n_bytes=int(values.get("n_bytes", "0")),
-            duration=float(values.get("duration", "0s").rstrip("s")),
+            n_packets=int(values["n_packets"]),
+            n_bytes=int(values["n_bytes"]),
+            duration=float(values["duration"].removesuffix("s")),
         )
-    except ValueError as error:
+    except (KeyError, ValueError) as error:
         raise SwitchError(f"cannot read this flow: {line.strip()}: {error}") from error
 
 
@@ -120,7 +126,7 @@ def _table(number: int) -> int:
 
 
 def _split_actions(text: str) -> list[str]:
-    """Split at the commas that no parentheses enclose: ``ct(commit,table=30)`` is one."""
+    """Split at commas outside parentheses: ``ct(commit,table=30)`` is one action."""
     items, depth, start = [], 0, 0
     for position, char in enumerate(text):
         if char == "(":
@@ -130,7 +136,10 @@ def _split_actions(text: str) -> list[str]:
         elif char == "," and depth == 0:
             items.append(text[start:position])
             start = position + 1
-    return [*items, text[start:]]
+    items.append(text[start:])
+    if depth or not all(items):
+        raise ValueError("its actions are incomplete")
+    return items
 
 
 def _canonical(action: str) -> str:

@@ -1,0 +1,1 @@
+"""The only code that imports Mininet: sandbox, underlay, nodes and pods."""

@@ -1,0 +1,144 @@
+"""Build a whole cluster inside the sandbox this process is in."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from testbed.emulation import machines
+from testbed.emulation.machines import RUN_DIR, Kind, Machine
+from testbed.emulation.net import ClusterNet
+from testbed.emulation.nodes import NodeBuild, running_node
+from testbed.emulation.services import serving
+from testbed.emulation.wiring import GATEWAY, SWITCH, Datapath, wires
+from testbed.emulation.wiring import machines as machines_of
+from testbed.errors import PrerequisiteError
+from testbed.host.underlay import gateway_links, host_links, switch_links
+from testbed.ovs.daemons import create_database
+from testbed.process import run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from testbed.emulation.wiring import Wire
+    from testbed.model import Cluster
+
+ECHO_PORTS = (7, 80)
+"""Where an external host echoes, on UDP and TCP."""
+
+
+def choose_datapath(insisted: Datapath | None = None) -> Datapath:
+    """The kernel's datapath where its module is loaded, else the userspace one.
+
+    Raises:
+        PrerequisiteError: ``system`` was insisted on, but the module is not loaded.
+    """
+    loaded = Path("/sys/module/openvswitch").exists()
+    if insisted is Datapath.SYSTEM and not loaded:
+        raise PrerequisiteError(
+            "datapath system needs the kernel module openvswitch; "
+            "type: sudo modprobe openvswitch"
+        )
+    return insisted or (Datapath.SYSTEM if loaded else Datapath.NETDEV)
+
+
+@contextlib.contextmanager
+def running_cluster(
+    cluster: Cluster,
+    datapath: Datapath,
+    *,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Iterator[ClusterNet]:
+    """Run a cluster until the ``with`` block ends; yields the live Mininet object.
+
+    Handles to its machines are noted for others (``machines.load``).
+
+    Args:
+        cluster: what to build.
+        datapath: who forwards the packets.
+        progress: told of each thing that is ready, in a few words.
+
+    Raises:
+        EmulationError, SwitchError, CommandError: something would not come up.
+    """
+    create_database(RUN_DIR / "empty.db")
+    version = _ovs_version()
+    net = ClusterNet()
+    with contextlib.ExitStack() as stack:
+        stack.callback(net.stop)
+        started = net.add_machines(machines_of(cluster))
+        progress(f"{len(started)} machines")
+        wired = tuple(wires(cluster, datapath))
+        net.add_wires(wired)
+        progress(f"{len(wired)} wires")
+        builds = [
+            NodeBuild(
+                cluster=cluster,
+                node=node,
+                machines=started,
+                datapath=datapath,
+                database=RUN_DIR / "empty.db",
+                ovs_version=version,
+            )
+            for node in cluster.host_subnets
+        ]
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            surroundings = pool.submit(
+                _surround, stack, cluster, started, wired, datapath
+            )
+            nodes = {
+                pool.submit(_enter, stack, build): build.node.name for build in builds
+            }
+            for done in concurrent.futures.as_completed(nodes):
+                done.result()
+                progress(nodes[done])
+            surroundings.result()
+        machines.save(started.values())
+        yield net
+
+
+def _enter(stack: contextlib.ExitStack, build: NodeBuild) -> None:
+    stack.enter_context(running_node(build))
+
+
+def _surround(
+    stack: contextlib.ExitStack,
+    cluster: Cluster,
+    started: Mapping[str, Machine],
+    wired: tuple[Wire, ...],
+    datapath: Datapath,
+) -> None:
+    """Set up switch, gateway, external hosts and rogues."""
+    underlay = cluster.underlay
+    gateway = started[GATEWAY]
+    started[SWITCH].configure_links(switch_links(_far_ends(wired, SWITCH)))
+    gateway.configure_links(gateway_links(underlay, _far_ends(wired, GATEWAY)))
+    gateway.write_sysctls({"net.ipv4.ip_forward": "1"})
+    for rogue in underlay.rogues:
+        started[f"rogue:{rogue.name}"].configure_links(
+            host_links(rogue.ip, underlay.subnet, underlay.gateway)
+        )
+    for host in underlay.external_hosts:
+        machine = started[f"external:{host.name}"]
+        machine.configure_links(
+            host_links(host.ip, underlay.external_network, underlay.external_gateway)
+        )
+        echo = [sys.executable, "-m", "testbed.emulation.echo", *map(str, ECHO_PORTS)]
+        stack.enter_context(serving(machine, echo, ports=ECHO_PORTS))
+    if datapath is Datapath.NETDEV:
+        for machine in started.values():
+            if machine.kind in (Kind.GATEWAY, Kind.EXTERNAL, Kind.ROGUE):
+                machine.run("ethtool", "-K", "eth0", "tx", "off")
+
+
+def _far_ends(wired: tuple[Wire, ...], machine: str) -> list[str]:
+    return [wire.far.interface for wire in wired if wire.far.machine == machine]
+
+
+def _ovs_version() -> str:
+    found = re.search(r"\d+(\.\d+)+", run(["ovs-vswitchd", "--version"]))
+    return found.group() if found else "unknown"

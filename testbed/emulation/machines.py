@@ -1,0 +1,169 @@
+"""Handles to the machines of a sandbox: small values that anybody inside can use.
+
+A machine is a network and a mount namespace, held open by one idle process.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import enum
+import json
+import os
+import subprocess
+import threading
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from testbed.errors import EmulationError, PrerequisiteError
+from testbed.process import run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+_Result = TypeVar("_Result")
+
+RUN_DIR = Path("/run/testbed")
+_FILE = RUN_DIR / "machines.json"
+_FILES = RUN_DIR / "files"
+
+
+class Kind(enum.StrEnum):
+    """What a machine is to the cluster."""
+
+    NODE = "node"
+    POD = "pod"
+    SWITCH = "switch"
+    GATEWAY = "gateway"
+    EXTERNAL = "external"
+    ROGUE = "rogue"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """One emulated machine.
+
+    ``name`` is also its name for ``ip netns``; ``pid`` is the idle process's, as seen
+    inside the sandbox.
+    """
+
+    kind: Kind
+    name: str
+    pid: int
+
+    def argv(self, *command: str) -> list[str]:
+        """The command line that runs a command inside this machine."""
+        return ["mnexec", "-a", str(self.pid), *command]
+
+    def run(self, *command: str, stdin: str = "") -> str:
+        """Run a command inside and return what it wrote.
+
+        Raises:
+            CommandError: it is not installed, or exited with an error.
+        """
+        return run(self.argv(*command), stdin=stdin)
+
+    def popen(self, *command: str) -> subprocess.Popen[str]:
+        """Start a command inside, with pipes to its stdin, stdout and stderr."""
+        return subprocess.Popen(
+            self.argv(*command),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def configure_links(self, batch: str) -> None:
+        """Run ``ip -batch`` inside; it stops at the first line that fails."""
+        run(["ip", "-n", self.name, "-batch", "-"], stdin=batch)
+
+    def bind(self, source: Path, target: str) -> None:
+        """Put a file or directory in the place of another, inside this machine only.
+
+        A link that leads into /run, which is empty in a sandbox, gets its target made.
+
+        Raises:
+            PrerequisiteError: there is nothing at that place to cover.
+        """
+        place = Path(target).resolve()
+        if not place.exists():
+            if Path("/run") not in place.parents:
+                raise PrerequisiteError(
+                    f"{target} is missing; type: sudo touch {place}"
+                )
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.touch()
+        self.run("mount", "--bind", str(source), str(place))
+
+    def replace_file(self, path: str, text: str) -> None:
+        """Give a file new contents, inside this machine only."""
+        source = _FILES / self.name / Path(path).name
+        source.parent.mkdir(parents=True, exist_ok=True)
+        source.write_text(text)
+        self.bind(source, path)
+
+    def write_sysctls(self, values: dict[str, str]) -> None:
+        """Set sysctls of the network namespace; a name without a file is passed over.
+
+        A kernel without IPv6 lacks the names that would switch it off.
+        """
+
+        def write() -> None:
+            for name, value in values.items():
+                path = Path("/proc/sys") / name.replace(".", "/")
+                if path.exists():
+                    path.write_text(value)
+
+        self.call(write)
+
+    def call(self, function: Callable[[], _Result]) -> _Result:
+        """Run a function in this machine's network namespace, in a thread of its own.
+
+        Sockets that it opens stay in the namespace and may be used from anywhere.
+        """
+        outcome: list[_Result] = []
+        failure: list[BaseException] = []
+
+        def body() -> None:
+            try:
+                _set_namespace(self.pid)
+                outcome.append(function())
+            except BaseException as error:  # noqa: BLE001 - raised again below
+                failure.append(error)
+
+        thread = threading.Thread(target=body)
+        thread.start()
+        thread.join()
+        if failure:
+            raise failure[0]
+        return outcome[0]
+
+
+def save(machines: Iterable[Machine]) -> None:
+    """Note the machines where whoever enters the sandbox later finds them."""
+    _FILE.write_text(json.dumps([asdict(machine) for machine in machines]))
+
+
+def load() -> tuple[Machine, ...]:
+    """The machines of the sandbox this process is in.
+
+    Raises:
+        EmulationError: nothing was built here.
+    """
+    try:
+        noted = json.loads(_FILE.read_text())
+    except FileNotFoundError as error:
+        raise EmulationError("no cluster runs in this sandbox") from error
+    return tuple(Machine(**{**item, "kind": Kind(item["kind"])}) for item in noted)
+
+
+def _set_namespace(pid: int) -> None:
+    """Move the calling thread into a network namespace (setns(2))."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    descriptor = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if libc.setns(descriptor, 0):
+            errno = ctypes.get_errno()
+            raise OSError(errno, f"setns: {os.strerror(errno)}")
+    finally:
+        os.close(descriptor)

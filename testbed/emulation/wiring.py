@@ -1,0 +1,147 @@
+"""Which machines a cluster needs and which wires run between them. Pure.
+
+::
+
+    pod eth0 ── veth… ┐
+    pod eth0 ── veth… ┴ br0 (node) uplink ── port0 ┐
+                        br0 (node) uplink ── port1 ┤ underlay switch
+                                rogue eth0 ── port2 ┤
+                              gateway eth0 ── port3 ┘
+                                   gateway external0 ── eth0 external host
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from testbed.emulation.machines import Kind
+from testbed.host.names import underlay_mac, veth_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from testbed.model import Cluster, Pod
+
+VXLAN_OVERHEAD = 50
+"""Bytes that VXLAN puts around an inner packet: 14 + 20 + 8 + 8."""
+
+SWITCH = "underlay:switch"
+GATEWAY = "underlay:gateway"
+
+
+class Datapath(enum.StrEnum):
+    """Who forwards the packets: the kernel's module, or ovs-vswitchd itself."""
+
+    SYSTEM = "system"
+    NETDEV = "netdev"
+
+    @property
+    def uplink(self) -> str:
+        """The node's interface on the wire.
+
+        Userspace tunnelling needs the route to a peer to point at a bridge, so there
+        eth0 is a bridge and the wire is plugged into it (OVS native tunnelling).
+        """
+        return "eth0" if self is Datapath.SYSTEM else "uplink0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """One end of a wire; the kernel chooses the MAC where none is given."""
+
+    machine: str
+    interface: str
+    mtu: int
+    mac: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """A veth pair."""
+
+    near: End
+    far: End
+
+    @property
+    def creation(self) -> str:
+        """The line of ``ip -batch`` that creates it."""
+        near, far = (
+            " ".join(
+                [
+                    f"{end.interface} mtu {end.mtu}",
+                    *([f"address {end.mac}"] if end.mac else []),
+                    f"netns {end.machine}",
+                ]
+            )
+            for end in (self.near, self.far)
+        )
+        return f"link add {near} type veth peer {far}\n"
+
+
+def pod_machine(pod: Pod) -> str:
+    """A machine name for a pod; no OpenShift name contains an underscore."""
+    return f"{pod.namespace}_{pod.name}"
+
+
+def machines(cluster: Cluster) -> Iterator[tuple[Kind, str]]:
+    """Yield kind and name of every machine; pods on the host network need none."""
+    yield Kind.SWITCH, SWITCH
+    yield Kind.GATEWAY, GATEWAY
+    for host in cluster.underlay.external_hosts:
+        yield Kind.EXTERNAL, f"external:{host.name}"
+    for rogue in cluster.underlay.rogues:
+        yield Kind.ROGUE, f"rogue:{rogue.name}"
+    for node in cluster.host_subnets:
+        yield Kind.NODE, node.name
+    for pod in cluster.pods:
+        if not pod.host_network:
+            yield Kind.POD, pod_machine(pod)
+
+
+def wires(cluster: Cluster, datapath: Datapath) -> Iterator[Wire]:
+    """Yield every wire of the cluster."""
+    underlay = cluster.underlay
+    mtu = underlay.mtu + VXLAN_OVERHEAD
+    uplink_macs = {
+        node.name: underlay_mac(node.host_ip) if datapath is Datapath.SYSTEM else None
+        for node in cluster.host_subnets
+    }
+    on_the_switch = [
+        *(
+            (node.name, datapath.uplink, uplink_macs[node.name])
+            for node in cluster.host_subnets
+        ),
+        *(
+            (f"rogue:{rogue.name}", "eth0", underlay_mac(rogue.ip))
+            for rogue in underlay.rogues
+        ),
+        (GATEWAY, "eth0", underlay_mac(underlay.gateway)),
+    ]
+    for number, (machine, interface, mac) in enumerate(on_the_switch):
+        yield Wire(
+            End(machine=machine, interface=interface, mtu=mtu, mac=mac),
+            End(machine=SWITCH, interface=f"port{number}", mtu=mtu),
+        )
+    for number, host in enumerate(underlay.external_hosts):
+        yield Wire(
+            End(
+                machine=f"external:{host.name}",
+                interface="eth0",
+                mtu=mtu,
+                mac=underlay_mac(host.ip),
+            ),
+            End(machine=GATEWAY, interface=f"external{number + 1}", mtu=mtu),
+        )
+    for pod in cluster.pods:
+        if not pod.host_network:
+            yield Wire(
+                End(
+                    machine=pod_machine(pod),
+                    interface="eth0",
+                    mtu=underlay.mtu,
+                    mac=pod.mac,
+                ),
+                End(machine=pod.node, interface=veth_name(pod), mtu=underlay.mtu),
+            )

@@ -1,0 +1,88 @@
+"""Name service: each node's dnsmasq, and the resolv.conf of nodes and pods.
+
+On a real node dnsmasq forwards ``cluster.local`` to the SDN process; here it answers
+by itself, from a file of the same names. Source: openshift/origin release-3.11
+pkg/dns; openshift-ansible roles/openshift_node (origin-dns.conf).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address
+    from pathlib import Path
+
+    from testbed.model import Cluster, HostSubnet, Pod, Service
+
+CLUSTER_DOMAIN = "cluster.local"
+
+
+def dnsmasq_configuration(*, names: Path, pid_file: Path) -> str:
+    """The node's dnsmasq.conf: serve every interface but lo, ask nobody else.
+
+    ``user=root``: inside a user namespace there may be no other user to become.
+    """
+    return "\n".join(
+        [
+            "no-resolv",
+            "no-hosts",
+            "domain-needed",
+            f"local=/{CLUSTER_DOMAIN}/",
+            f"addn-hosts={names}",
+            "dns-forward-max=5000",
+            "cache-size=5000",
+            "min-port=1024",
+            "bind-dynamic",
+            "except-interface=lo",
+            "user=root",
+            f"pid-file={pid_file}",
+            "",
+        ]
+    )
+
+
+def hosts_file(cluster: Cluster) -> str:
+    """All names of the cluster, as hosts(5) has them: nodes, then services.
+
+    A headless service's name has the addresses of its endpoints.
+    """
+    lines = [f"{node.host_ip}\t{node.name}" for node in cluster.host_subnets]
+    lines += [
+        f"{address}\t{service_name(service)}"
+        for service in cluster.services
+        for address in _addresses(cluster, service)
+    ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def service_name(service: Service) -> str:
+    """``name.namespace.svc.cluster.local``."""
+    return f"{service.name}.{service.namespace}.svc.{CLUSTER_DOMAIN}"
+
+
+def node_resolv_conf(node: HostSubnet) -> str:
+    """A node asks its own dnsmasq."""
+    return f"nameserver {node.host_ip}\nsearch {CLUSTER_DOMAIN}\n"
+
+
+def pod_resolv_conf(node: HostSubnet, pod: Pod) -> str:
+    """A pod asks its node's dnsmasq, and may shorten names of its namespace."""
+    search = f"{pod.namespace}.svc.{CLUSTER_DOMAIN} svc.{CLUSTER_DOMAIN}"
+    return (
+        f"nameserver {node.host_ip}\n"
+        f"search {search} {CLUSTER_DOMAIN}\n"
+        "options ndots:5\n"
+    )
+
+
+def _addresses(cluster: Cluster, service: Service) -> tuple[IPv4Address, ...]:
+    if service.cluster_ip is not None:
+        return (service.cluster_ip,)
+    return tuple(
+        address
+        for endpoints in cluster.endpoints
+        if (endpoints.namespace, endpoints.name) == (service.namespace, service.name)
+        for subset in endpoints.subsets
+        for address in subset.addresses
+    )

@@ -1,0 +1,70 @@
+"""Addresses and routes of nodes and pods, as input for ``ip -batch``.
+
+Source: openshift/origin release-3.11 pkg/network/node/sdn_controller.go (tun0) and
+pkg/network/sdn-cni-plugin/openshift-sdn.go (pods); ip-route(8).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Network
+
+    from testbed.model import Cluster, HostSubnet, Pod
+
+DOCKER_BRIDGE = "172.17.0.1/16"
+MULTICAST = "224.0.0.0/4"
+
+
+def node_links(cluster: Cluster, node: HostSubnet) -> str:
+    """Configure lo, eth0, docker0 and tun0 of a node; all but docker0 exist.
+
+    eth0's routes carry the marks of a NetworkManager that asked DHCP, as on the real
+    machines. docker0 gets a veth as its one port: without carrier its route would read
+    ``linkdown``. On tun0 the kernel's own route to the node's subnet is removed again,
+    so that pods of this node, too, are reached by the cluster-wide route.
+    """
+    underlay = cluster.underlay.subnet
+    metric = "metric 100"
+    return _batch(
+        "link set lo up",
+        f"addr add {node.host_ip}/{underlay.prefixlen} brd + dev eth0 noprefixroute",
+        "link set eth0 up",
+        f"route add {underlay} dev eth0 proto kernel scope link "
+        f"src {node.host_ip} {metric}",
+        f"route add default via {cluster.underlay.gateway} dev eth0 "
+        f"proto dhcp {metric}",
+        "link add docker0 type bridge",
+        "link add vethdocker0 type veth peer name vethdocker1",
+        "link set vethdocker0 master docker0 up",
+        "link set vethdocker1 up",
+        f"addr add {DOCKER_BRIDGE} brd + dev docker0",
+        "link set docker0 up",
+        f"addr add {node.gateway}/{node.subnet.prefixlen} brd + dev tun0",
+        "link set tun0 up",
+        *(f"route add {cidr} dev tun0 scope link" for cidr in cluster.cidrs),
+        f"route add {_universe(cluster.network.service_network, 'tun0')}",
+        f"route del {node.subnet} dev tun0 proto kernel scope link src {node.gateway}",
+    )
+
+
+def pod_links(cluster: Cluster, node: HostSubnet, pod: Pod) -> str:
+    """Configure lo and eth0 inside a pod as the CNI plugin leaves them."""
+    return _batch(
+        "link set lo up",
+        f"addr add {pod.ip}/{node.subnet.prefixlen} brd + dev eth0",
+        "link set eth0 up",
+        f"route add default via {node.gateway} dev eth0",
+        *(f"route add {_universe(cidr, 'eth0')}" for cidr in cluster.cidrs),
+        f"route add {MULTICAST} dev eth0 scope global",
+    )
+
+
+def _universe(network: IPv4Network, device: str) -> str:
+    """A route without gateway, yet of universe scope, as the SDN's netlink adds it."""
+    return f"{network} dev {device} scope global"
+
+
+def _batch(*commands: str) -> str:
+    return "".join(f"{command}\n" for command in commands)

@@ -1,0 +1,53 @@
+"""Links of the machines that are no nodes, as input for ``ip -batch``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from ipaddress import IPv4Address, IPv4Network
+
+    from testbed.model import Underlay
+
+
+def switch_links(ports: Iterable[str]) -> str:
+    """A plain switch: a bridge that floods what it has not learnt."""
+    return "".join(
+        [
+            "link add switch0 type bridge mcast_snooping 0\n",
+            *(f"link set {port} master switch0 up\n" for port in ports),
+            "link set switch0 up\n",
+        ]
+    )
+
+
+def gateway_links(underlay: Underlay, external_ports: Iterable[str]) -> str:
+    """The router between the nodes and the external network."""
+    external = underlay.external_network
+    return "".join(
+        [
+            *_address(underlay.gateway, underlay.subnet, "eth0"),
+            "link add external0 type bridge mcast_snooping 0\n",
+            *(f"link set {port} master external0 up\n" for port in external_ports),
+            *_address(underlay.external_gateway, external, "external0"),
+        ]
+    )
+
+
+def host_links(ip: IPv4Address, network: IPv4Network, gateway: IPv4Address) -> str:
+    """A machine with one interface and a default route."""
+    return "".join(
+        [
+            "link set lo up\n",
+            *_address(ip, network, "eth0"),
+            f"route add default via {gateway} dev eth0\n",
+        ]
+    )
+
+
+def _address(ip: IPv4Address, network: IPv4Network, interface: str) -> list[str]:
+    return [
+        f"addr add {ip}/{network.prefixlen} brd + dev {interface}\n",
+        f"link set {interface} up\n",
+    ]

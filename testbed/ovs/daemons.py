@@ -1,0 +1,156 @@
+"""One switch's two daemons, with a run directory of their own.
+
+Everything lives in the run directory: database, sockets, pid files and logs, so any
+number of switches run side by side, as any user.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from testbed.errors import DeadlineError, PrerequisiteError, SwitchError
+from testbed.process import run, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
+_START_TIMEOUT = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwitchDaemons:
+    """Where a running ovsdb-server and ovs-vswitchd are to be reached."""
+
+    run_dir: Path
+
+    @property
+    def database_socket(self) -> Path:
+        """The socket that OVSDB clients connect to."""
+        return self.run_dir / "db.sock"
+
+    @property
+    def vswitchd_pid(self) -> int:
+        """ovs-vswitchd's process id, from its pid file."""
+        return int((self.run_dir / "ovs-vswitchd.pid").read_text())
+
+    @property
+    def control_socket(self) -> Path:
+        """The socket that ``ovs-appctl`` connects to."""
+        return self.run_dir / f"ovs-vswitchd.{self.vswitchd_pid}.ctl"
+
+    @property
+    def log(self) -> Path:
+        """ovs-vswitchd's log."""
+        return self.run_dir / "ovs-vswitchd.log"
+
+
+def create_database(path: Path) -> None:
+    """Create an empty Open_vSwitch database.
+
+    Raises:
+        PrerequisiteError: Open vSwitch is not installed.
+    """
+    if not SCHEMA.exists() or not shutil.which("ovsdb-tool"):
+        raise PrerequisiteError(
+            "Open vSwitch is not installed; run './run setup' "
+            "or install the package openvswitch-switch"
+        )
+    run(["ovsdb-tool", "create", str(path), str(SCHEMA)])
+
+
+@contextlib.contextmanager
+def start_daemons(
+    run_dir: Path,
+    *,
+    database: Path,
+    enter: Sequence[str] = (),
+    options: Sequence[str] = (),
+) -> Iterator[SwitchDaemons]:
+    """Run ovsdb-server and ovs-vswitchd until the ``with`` block ends.
+
+    Args:
+        run_dir: an existing directory that becomes theirs.
+        database: an empty database (``create_database``), which is copied.
+        enter: what to put before each command line, to run it in a namespace.
+        options: more options of ovs-vswitchd, as ``--disable-system``.
+
+    Raises:
+        SwitchError: a daemon did not come up.
+    """
+    daemons = SwitchDaemons(run_dir=run_dir)
+    shutil.copyfile(database, run_dir / "conf.db")
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(
+            _daemon(
+                daemons,
+                [
+                    *enter,
+                    "ovsdb-server",
+                    *_common_options(run_dir, "ovsdb-server"),
+                    f"--remote=punix:{daemons.database_socket}",
+                    str(run_dir / "conf.db"),
+                ],
+                ready=daemons.database_socket,
+            )
+        )
+        stack.enter_context(
+            _daemon(
+                daemons,
+                [
+                    *enter,
+                    "ovs-vswitchd",
+                    *_common_options(run_dir, "ovs-vswitchd"),
+                    *options,
+                    f"unix:{daemons.database_socket}",
+                ],
+                ready=run_dir / "ovs-vswitchd.pid",
+            )
+        )
+        yield daemons
+
+
+def _common_options(run_dir: Path, program: str) -> list[str]:
+    return [
+        "--no-chdir",
+        "--pidfile",
+        f"--log-file={run_dir / program}.log",
+        "-vconsole:off",
+        "-vsyslog:off",
+    ]
+
+
+@contextlib.contextmanager
+def _daemon(
+    daemons: SwitchDaemons, argv: Sequence[str], *, ready: Path
+) -> Iterator[None]:
+    process = subprocess.Popen(
+        argv,
+        env={**os.environ, "OVS_RUNDIR": str(daemons.run_dir)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        wait_until(
+            lambda: ready.exists() or process.poll() is not None,
+            timeout=_START_TIMEOUT,
+            what=f"{ready} exists",
+        )
+        if not ready.exists():
+            raise SwitchError(
+                f"{' '.join(argv)} exited {process.returncode}; see {daemons.run_dir}"
+            )
+        yield
+    except DeadlineError as error:
+        raise SwitchError(str(error)) from error
+    finally:
+        process.kill()  # it has nothing to save, and asking politely takes 0.3 s
+        process.wait()

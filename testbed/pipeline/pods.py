@@ -1,0 +1,74 @@
+"""Tables 20, 21, 40 and 70: the node's own pods.
+
+* 20 takes what a pod sends. It must carry the pod's own address: IP by its source, ARP
+  by the sender's address and the last four bytes of its MAC, which are the address
+  again. reg0 then holds the pod's VNID. The MAC of an IP packet is not looked at.
+* 21 is where the networkpolicy plugin tracks connections; the others pass through.
+* 40 takes ARP for a pod of this node and delivers it, whoever asks.
+* 70 takes IP for a pod of this node, notes its VNID in reg1 and its port in reg2, and
+  leaves the decision to table 80.
+
+Every pod with a port on br0 adds its flows; pods in the host's network have none.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from testbed.openflow import Flow, Register, Table, matches, table_miss
+from testbed.openflow.actions import goto, load, output
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from ipaddress import IPv4Address
+
+    from testbed.model import Cluster, HostSubnet
+
+
+def pod_flows(cluster: Cluster, node: HostSubnet) -> Iterator[Flow]:
+    """Yield the flows that let the node's pods send and receive."""
+    for pod in cluster.pods_on(node):
+        if pod.ofport is not None:
+            vnid = cluster.vnid(pod.namespace)
+            yield from _from_pod(pod.ip, ofport=pod.ofport, vnid=vnid)
+            yield from _to_pod(pod.ip, ofport=pod.ofport, vnid=vnid)
+    yield table_miss(Table.FROM_POD)
+    yield table_miss(Table.FROM_POD_CONNTRACK, goto(Table.ROUTING))
+    yield table_miss(Table.ARP_TO_LOCAL_POD)
+    yield table_miss(Table.IP_TO_LOCAL_POD)
+
+
+def _from_pod(ip: IPv4Address, *, ofport: int, vnid: int) -> Iterator[Flow]:
+    in_port = matches.in_port(ofport)
+    for match in (
+        ("arp", in_port, matches.arp_spa(ip), matches.arp_sha(ip)),
+        ("ip", in_port, matches.nw_src(ip)),
+    ):
+        yield Flow(
+            table=Table.FROM_POD,
+            priority=100,
+            match=match,
+            actions=(
+                load(vnid, Register.SOURCE_VNID),
+                goto(Table.FROM_POD_CONNTRACK),
+            ),
+        )
+
+
+def _to_pod(ip: IPv4Address, *, ofport: int, vnid: int) -> Iterator[Flow]:
+    yield Flow(
+        table=Table.ARP_TO_LOCAL_POD,
+        priority=100,
+        match=("arp", matches.arp_tpa(ip)),
+        actions=(output(ofport),),
+    )
+    yield Flow(
+        table=Table.IP_TO_LOCAL_POD,
+        priority=100,
+        match=("ip", matches.nw_dst(ip)),
+        actions=(
+            load(vnid, Register.DESTINATION_VNID),
+            load(ofport, Register.DESTINATION_OFPORT),
+            goto(Table.POLICY),
+        ),
+    )

@@ -1,0 +1,151 @@
+"""Fill in what the real controllers would, and turn API objects into the model.
+
+Whoever insists on an address or a number gets it; the others get what the master, the
+API server or the node would hand out next, in the order of the file.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from dataclasses import dataclass
+from itertools import chain, count
+from typing import TYPE_CHECKING, TypeVar
+
+from testbed import model
+from testbed.topology import schema
+from testbed.topology.allocation import free, later_addresses, node_subnets
+from testbed.topology.document import Node
+from testbed.topology.objects import Entry, Source
+from testbed.topology.services import (
+    completed_services,
+    given_endpoints,
+    selected_endpoints,
+)
+from testbed.topology.surroundings import completed_underlay
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Sequence
+
+    from testbed.topology.problem import Problem
+
+ApiT = TypeVar("ApiT", bound=schema.Object)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A complete cluster that may yet contradict itself, with its sources.
+
+    What cannot be completed is left out; a problem tells of it.
+    """
+
+    network: Entry[model.ClusterNetwork] | None
+    host_subnets: tuple[Entry[model.HostSubnet], ...]
+    net_namespaces: tuple[model.NetNamespace, ...]
+    namespaces: tuple[model.Namespace, ...]
+    pods: tuple[Entry[model.Pod], ...]
+    services: tuple[Entry[model.Service], ...]
+    endpoints: tuple[model.Endpoints, ...]
+    underlay: Entry[model.Underlay] | None
+
+
+def complete(
+    entries: Sequence[Entry[schema.Object]],
+    node_names: Collection[str],
+    problems: list[Problem],
+) -> Draft:
+    """Complete a cluster's objects.
+
+    Args:
+        entries: the objects whose shape is right, in the order of the file.
+        node_names: the names of all HostSubnets, those of wrong shape too.
+        problems: takes what cannot be completed.
+    """
+
+    def of(kind: type[ApiT]) -> list[Entry[ApiT]]:
+        return [Entry(v, source) for v, source in entries if isinstance(v, kind)]
+
+    api_pods = of(schema.Pod)
+    network = next(map(_network, of(schema.ClusterNetwork)), None)
+    nodes = tuple(_host_subnets(of(schema.HostSubnet), network, problems))
+    pods = tuple(_pods(api_pods, nodes, node_names, problems))
+    services = tuple(completed_services(of(schema.Service), network, problems))
+    endpoints = [given_endpoints(entry.value) for entry in of(schema.Endpoints)]
+    endpoints += _missing_endpoints(endpoints, services, pods, api_pods)
+    namespaces = _namespaces(
+        of(schema.Namespace),
+        (item.namespace for item in (*_values(pods), *_values(services), *endpoints)),
+    )
+    return Draft(
+        network=network,
+        host_subnets=nodes,
+        net_namespaces=tuple(_net_namespaces(of(schema.NetNamespace), namespaces)),
+        namespaces=namespaces,
+        pods=pods,
+        services=services,
+        endpoints=tuple(endpoints),
+        underlay=_underlay(of(schema.Underlay), of(schema.HostSubnet), network),
+    )
+
+
+def _network(entry: Entry[schema.ClusterNetwork]) -> Entry[model.ClusterNetwork]:
+    network, source = entry
+    ranges = [(item.cidr, item.host_subnet_length) for item in network.cluster_networks]
+    if not ranges and network.network and network.hostsubnetlength:
+        ranges = [(network.network, network.hostsubnetlength)]
+    return Entry(
+        model.ClusterNetwork(
+            plugin=network.plugin_name,
+            cluster_networks=tuple(
+                model.ClusterNetworkEntry(cidr=cidr, host_subnet_length=length)
+                for cidr, length in ranges
+            ),
+            service_network=network.service_network,
+            vxlan_port=network.vxlan_port,
+        ),
+        source,
+    )
+
+
+def _host_subnets(
+    nodes: Sequence[Entry[schema.HostSubnet]],
+    network: Entry[model.ClusterNetwork] | None,
+    problems: list[Problem],
+) -> Iterator[Entry[model.HostSubnet]]:
+    ranges = network.value.cluster_networks if network else ()
+    taken = {node.subnet for node, _ in nodes}
+    spare = free(chain.from_iterable(map(node_subnets, ranges)), taken)
+    for node, source in nodes:
+        if subnet := node.subnet or next(spare, None):
+            name = node.metadata.name
+            uid = node.metadata.uid or str(uuid.uuid5(uuid.NAMESPACE_DNS, name))
+            yield Entry(
+                model.HostSubnet(
+                    name=name, host_ip=node.host_ip, subnet=subnet, uid=uid
+                ),
+                source,
+            )
+        elif network:
+            text = "no subnet is left for this node in clusterNetworks"
+            problems.append(source.problem(("subnet",), text))
+
+
+def _pods(
+    pods: Sequence[Entry[schema.Pod]],
+    nodes: Iterable[Entry[model.HostSubnet]],
+    node_names: Collection[str],
+    problems: list[Problem],
+) -> Iterator[Entry[model.Pod]]:
+    taken_ips = {pod.status.pod_ip for pod, _ in pods}
+    taken_ofports = defaultdict(set)
+    for pod, _ in pods:
+        taken_ofports[pod.spec.node_name].add(pod.metadata.annotations.ofport)
+    hosts = {node.name: node for node, _ in nodes}
+    ips = {
+        name: free(later_addresses(node.subnet), taken_ips)
+        for name, node in hosts.items()
+    }
+    ofports = {name: free(count(3), taken_ofports[name]) for name in hosts}
+    for pod, source in pods:
+        name = pod.spec.node_name
+        ...

@@ -1,0 +1,171 @@
+"""From YAML documents to API objects: lists taken apart, each object with its place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeAlias, TypeVar
+
+from pydantic import ValidationError
+
+from testbed.topology import schema
+from testbed.topology.document import Node, plain
+from testbed.topology.problem import Problem, shortened, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pydantic_core import ErrorDetails
+
+Path: TypeAlias = tuple[int | str, ...]
+"""The way to a field: ``("spec", "ports", 0, "port")``."""
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Kind(NamedTuple):
+    """What the testbed knows of a kind."""
+
+    model: type[schema.Object]
+    api_versions: tuple[str, ...]
+    namespaced: bool = False
+
+
+_SDN = ("network.openshift.io/v1", "v1")
+KINDS = {
+    "ClusterNetwork": Kind(schema.ClusterNetwork, _SDN),
+    "HostSubnet": Kind(schema.HostSubnet, _SDN),
+    "NetNamespace": Kind(schema.NetNamespace, _SDN),
+    "Namespace": Kind(schema.Namespace, ("v1",)),
+    "Project": Kind(schema.Namespace, ("project.openshift.io/v1", "v1")),
+    "Pod": Kind(schema.Pod, ("v1",), namespaced=True),
+    "Service": Kind(schema.Service, ("v1",), namespaced=True),
+    "Endpoints": Kind(schema.Endpoints, ("v1",), namespaced=True),
+    "Underlay": Kind(schema.Underlay, ("testbed/v1",)),
+}
+"""Every kind that is read; all others are passed over."""
+
+_TYPES = {
+    "string_type": "a string",
+    "int_type": "a whole number",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where an object was written; what problems with it refer to.
+
+    ``key`` is ``namespace/name``, or the name alone where the kind has no namespaces;
+    it is empty when the object does not tell.
+    """
+
+    kind: str
+    key: str
+    node: Node
+
+    def problem(self, path: Path, text: str) -> Problem:
+        """Say what is wrong with a field, at its line or the nearest around it."""
+        node = self.node
+        for step in path:
+            match node.value, step:
+                case dict() as fields, str() if step in fields:
+                    node = fields[step]
+                case list() as items, int() if step < len(items):
+                    node = items[step]
+                case _:
+                    break
+        field = "".join(
+            f"[{step}]" if isinstance(step, int) else f".{shortened(step)}"
+            for step in path
+        )
+        parts = (str(self), field.removeprefix("."), text)
+        return Problem(node.line, ": ".join(part for part in parts if part))
+
+    def __str__(self) -> str:
+        """``Kind namespace/name``."""
+        return shortened(f"{self.kind} {self.key}".rstrip(), 600)
+
+
+class Entry(NamedTuple, Generic[T_co]):
+    """A value and the source that answers for it."""
+
+    value: T_co
+    source: Source
+
+
+def objects(
+    node: Node, problems: list[Problem], item_kind: str | None = None
+) -> Iterator[Source]:
+    """Yield the objects of a document; lists may hold lists.
+
+    ``item_kind`` is what an item without a kind is: those of a PodList are Pods.
+    """
+    fields = node.value
+    if not isinstance(fields, dict):
+        text = f"must be a mapping with apiVersion and kind, not {shown(fields)}"
+        problems.append(Problem(node.line, text))
+        return
+    kind = fields["kind"].value if "kind" in fields else item_kind
+    if not isinstance(kind, str):
+        text = "is missing" if kind is None else f"must be a string, not {shown(kind)}"
+        problems.append(Problem(node.line, f"kind: {text}"))
+        return
+    source = Source(kind, _key(kind, fields), node)
+    if kind != "List" and not (kind.endswith("List") and "items" in fields):
+        yield source
+        return
+    items = fields["items"].value if "items" in fields else None
+    if isinstance(items, list):
+        for item in items:
+            yield from objects(item, problems, kind.removesuffix("List") or None)
+    elif items is not None:
+        text = f"must be a list, not {shown(items)}"
+        problems.append(source.problem(("items",), text))
+
+
+def parse(source: Source, problems: list[Problem]) -> schema.Object | None:
+    """Give a known kind's object its shape, or say what keeps it from having one."""
+    kind = KINDS[source.kind]
+    values = plain(source.node)
+    version = values.get("apiVersion") if isinstance(values, dict) else None
+    if version is not None and version not in kind.api_versions:
+        text = f"must be {' or '.join(kind.api_versions)}, not {shown(version)}"
+        problems.append(source.problem(("apiVersion",), text))
+    try:
+        return kind.model.model_validate(values)
+    except ValidationError as errors:
+        problems += [
+            source.problem(error["loc"], _text(error))
+            for error in errors.errors(include_url=False)
+        ]
+        return None
+
+
+def _key(kind: str, fields: dict[str, Node]) -> str:
+    metadata = fields["metadata"].value if "metadata" in fields else None
+    strings = {
+        key: field.value
+        for key, field in (metadata if isinstance(metadata, dict) else {}).items()
+        if isinstance(field.value, str)
+    }
+    name = strings.get("name", "")
+    if name and kind in KINDS and KINDS[kind].namespaced:
+        return f"{strings.get('namespace', 'default')}/{name}"
+    return name
+
+
+def _text(error: ErrorDetails) -> str:
+    value = error["input"]
+    match error["type"]:
+        case "missing":
+            return "is missing"
+        case "value_error":
+            return str(error["ctx"]["error"])
+        case "string_type" if not isinstance(value, list | dict):
+            return f"must be a string, but YAML reads {shown(value)}; quote it"
+        case kind if kind in _TYPES:
+            return f"must be {_TYPES[kind]}, not {shown(value)}"
+    return error["msg"].lower()

@@ -1,0 +1,134 @@
+"""Services and who answers for them, as the API server and its controllers do it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from ipaddress import IPv4Address
+from typing import TYPE_CHECKING
+
+from testbed import model
+from testbed.topology import schema
+from testbed.topology.allocation import free, later_addresses
+from testbed.topology.objects import Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from testbed.topology.problem import Problem
+
+
+def completed_services(
+    services: Sequence[Entry[schema.Service]],
+    network: Entry[model.ClusterNetwork] | None,
+    problems: list[Problem],
+) -> Iterator[Entry[model.Service]]:
+    """Give each service that names no cluster address the next one."""
+    taken = {service.spec.cluster_ip for service, _ in services}
+    addresses = later_addresses(network.value.service_network) if network else ()
+    spare = free(addresses, taken)
+    for service, source in services:
+        match service.spec.cluster_ip:
+            case IPv4Address() as cluster_ip:
+                pass
+            case None if service.spec.type is not schema.ServiceType.EXTERNAL_NAME:
+                cluster_ip = next(spare, None)
+                if network and not cluster_ip:
+                    text = f"no address is left in {network.value.service_network}"
+                    problems.append(source.problem(("spec", "clusterIP"), text))
+            case _:
+                cluster_ip = None
+        yield Entry(
+            model.Service(
+                namespace=service.metadata.namespace,
+                name=service.metadata.name,
+                cluster_ip=cluster_ip,
+                ports=tuple(
+                    model.ServicePort(
+                        name=port.name,
+                        protocol=port.protocol,
+                        port=port.port,
+                        target_port=port.target_port or port.port,
+                    )
+                    for port in service.spec.ports
+                ),
+                selector=service.spec.selector,
+            ),
+            source,
+        )
+
+
+def given_endpoints(endpoints: schema.Endpoints) -> model.Endpoints:
+    """Endpoints as the file has them."""
+    return model.Endpoints(
+        namespace=endpoints.metadata.namespace,
+        name=endpoints.metadata.name,
+        subsets=tuple(
+            model.EndpointSubset(
+                addresses=tuple(address.ip for address in subset.addresses),
+                ports=tuple(
+                    model.EndpointPort(
+                        name=port.name, protocol=port.protocol, port=port.port
+                    )
+                    for port in subset.ports
+                ),
+            )
+            for subset in endpoints.subsets
+        ),
+    )
+
+
+def selected_endpoints(
+    service: model.Service,
+    pods: Iterable[model.Pod],
+    container_ports: Mapping[str, Sequence[schema.ContainerPort]],
+) -> model.Endpoints:
+    """Endpoints of the pods that a service selects.
+
+    A pod that has no port of the name in ``targetPort`` does not answer on that port.
+    Ports with the same addresses share a subset.
+
+    Args:
+        service: a service with a selector.
+        pods: every running pod.
+        container_ports: the ports of each pod's containers, by the pod's key.
+
+    Source: kubernetes release-1.11 pkg/controller/endpoint/endpoints_controller.go
+    """
+    answering: dict[model.EndpointPort, set[IPv4Address]] = defaultdict(set)
+    for pod in pods:
+        if (
+            pod.namespace == service.namespace
+            and service.selector.items() <= pod.labels.items()
+        ):
+            for port in service.ports:
+                if number := _target(port, container_ports[pod.key]):
+                    endpoint = model.EndpointPort(
+                        name=port.name, protocol=port.protocol, port=number
+                    )
+                    answering[endpoint].add(pod.ip)
+    subsets: dict[tuple[IPv4Address, ...], list[model.EndpointPort]] = defaultdict(list)
+    for endpoint, addresses in answering.items():
+        subsets[tuple(sorted(addresses))].append(endpoint)
+    return model.Endpoints(
+        namespace=service.namespace,
+        name=service.name,
+        subsets=tuple(
+            model.EndpointSubset(addresses=addresses, ports=tuple(ports))
+            for addresses, ports in subsets.items()
+        ),
+    )
+
+
+def _target(
+    port: model.ServicePort, container_ports: Iterable[schema.ContainerPort]
+) -> int | None:
+    if isinstance(port.target_port, int):
+        return port.target_port
+    return next(
+        (
+            candidate.container_port
+            for candidate in container_ports
+            if (candidate.name, candidate.protocol) == (port.target_port, port.protocol)
+        ),
+        None,
+    )
