@@ -1,0 +1,167 @@
+"""The pytest plugin: a sandbox around the run, the ``cluster`` fixture, the story.
+
+It is loaded in every run of the environment it is installed in, so it imports the rest
+of the testbed only when a test asks for a cluster.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from testbed.probe import LiveCluster
+
+FIXTURES = frozenset({"cluster", "running_cluster"})
+"""What a test must ask for to be run in a sandbox."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of a run."""
+    group = parser.getgroup("testbed", "OpenShift SDN testbed")
+    group.addoption(
+        "--topology",
+        metavar="FILE",
+        help="the cluster to build (default: four-node.yaml)",
+    )
+    group.addoption(
+        "--datapath",
+        choices=["system", "netdev"],
+        help="insist on the kernel's datapath or the userspace one",
+    )
+    group.addoption(
+        "--captures",
+        metavar="DIR",
+        default="captures",
+        help="where the packets of failed scenarios are kept (default: %(default)s)",
+    )
+    group.addoption(
+        "--prove-red",
+        action="store_true",
+        help="after each scenario, delete the flows it hits and see it fail",
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """Run the whole session again inside a sandbox if any test asks for a cluster."""
+    option = config.option
+    if hasattr(config, "workerinput") or option.collectonly or option.showfixtures:
+        return None
+    if not any(_wants_cluster(path) for path in _test_files(config)):
+        return None
+    from testbed.emulation import sandbox
+    from testbed.errors import PrerequisiteError
+
+    if sandbox.inside():
+        return None
+    capture = config.pluginmanager.getplugin("capturemanager")
+    if capture:
+        capture.suspend_global_capture(in_=True)
+    arguments = [str(argument) for argument in config.invocation_params.args]
+    try:
+        return sandbox.run([sys.executable, "-m", "pytest", *arguments])
+    except PrerequisiteError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register what only some runs need."""
+    if config.getoption("--prove-red"):
+        from testbed.prove import RedProof
+
+        config.pluginmanager.register(RedProof(), "testbed-prove-red")
+
+
+@pytest.fixture(scope="session")
+def topology(pytestconfig: pytest.Config) -> Path:
+    """The topology file of the run; a module may override this fixture."""
+    from testbed.topology.shipped import shipped
+
+    chosen = pytestconfig.getoption("--topology")
+    return Path(chosen) if chosen else shipped("four-node.yaml")
+
+
+@pytest.fixture(scope="session")
+def running_cluster(
+    topology: Path, pytestconfig: pytest.Config
+) -> Iterator[LiveCluster]:
+    """The cluster of the run, built once."""
+    from testbed.emulation.build import choose_datapath, running_cluster
+    from testbed.emulation.wiring import Datapath
+    from testbed.probe import LiveCluster
+    from testbed.topology import load
+
+    loaded = load(topology)
+    for warning in loaded.warnings:
+        warnings.warn(str(warning), stacklevel=1)
+    insisted = pytestconfig.getoption("--datapath")
+    datapath = choose_datapath(Datapath(insisted) if insisted else None)
+    with (
+        running_cluster(loaded.cluster, datapath),
+        LiveCluster.attach(loaded.cluster) as live,
+    ):
+        yield live
+
+
+@pytest.fixture
+def cluster(running_cluster: LiveCluster) -> LiveCluster:
+    """The running cluster, with nothing sent, seen or counted yet."""
+    running_cluster.start_scenario()
+    return running_cluster
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Tell the story of a scenario that failed, and keep its packets."""
+    report = yield
+    live = getattr(item, "funcargs", {}).get("cluster")
+    if live is not None and report.when == "call" and report.failed:
+        from testbed.probe.story import tell, write_capture
+
+        name = re.sub(r"[^\w.-]+", "_", item.nodeid.rpartition("/")[2])
+        capture = Path(item.config.getoption("--captures")) / f"{name}.pcapng"
+        write_capture(live, capture)
+        report.sections.append(
+            ("testbed", f"{tell(live)}\ncapture of all taps: {capture.resolve()}")
+        )
+    return report
+
+
+def _test_files(config: pytest.Config) -> Iterator[Path]:
+    """The files that the run will collect tests from, conftest.py included."""
+    patterns = [*config.getini("python_files"), "conftest.py"]
+    for argument in config.args:
+        path = Path(config.invocation_params.dir, argument.partition("::")[0])
+        if path.is_file():
+            yield path
+        for pattern in patterns:
+            yield from path.rglob(pattern)
+
+
+def _wants_cluster(path: Path) -> bool:
+    """Whether a function in the file has a parameter named like our fixture.
+
+    Read from the text, because importing would be collecting: the session would run
+    twice up to there, and print twice.
+    """
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return False  # pytest will say so
+    return any(
+        argument.arg in FIXTURES
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef) and function.name.startswith("test")
+        for argument in function.args.args
+    )

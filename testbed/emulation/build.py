@@ -14,10 +14,23 @@ from testbed.emulation.machines import RUN_DIR, Kind, Machine
 from testbed.emulation.net import ClusterNet
 from testbed.emulation.nodes import NodeBuild, running_node
 from testbed.emulation.services import serving
-from testbed.emulation.wiring import GATEWAY, SWITCH, Datapath, wires
+from testbed.emulation.wiring import (
+    GATEWAY,
+    SWITCH,
+    Datapath,
+    external_machine,
+    rogue_machine,
+    switch_ports,
+    wires,
+)
 from testbed.emulation.wiring import machines as machines_of
 from testbed.errors import PrerequisiteError
-from testbed.host.underlay import gateway_links, host_links, switch_links
+from testbed.host.underlay import (
+    gateway_links,
+    host_links,
+    switch_forwarding,
+    switch_links,
+)
 from testbed.ovs.daemons import create_database
 from testbed.process import run
 
@@ -115,15 +128,18 @@ def _surround(
     """Set up switch, gateway, external hosts and rogues."""
     underlay = cluster.underlay
     gateway = started[GATEWAY]
-    started[SWITCH].configure_links(switch_links(_far_ends(wired, SWITCH)))
-    gateway.configure_links(gateway_links(underlay, _far_ends(wired, GATEWAY)))
+    external_ports = [w.far.interface for w in wired if w.far.machine == GATEWAY]
+    ports = switch_ports(cluster)
+    started[SWITCH].configure_links(switch_links(ports))
+    run(["bridge", "-n", SWITCH, "-batch", "-"], stdin=switch_forwarding(ports))
+    gateway.configure_links(gateway_links(underlay, external_ports))
     gateway.write_sysctls({"net.ipv4.ip_forward": "1"})
     for rogue in underlay.rogues:
-        started[f"rogue:{rogue.name}"].configure_links(
+        started[rogue_machine(rogue)].configure_links(
             host_links(rogue.ip, underlay.subnet, underlay.gateway)
         )
     for host in underlay.external_hosts:
-        machine = started[f"external:{host.name}"]
+        machine = started[external_machine(host)]
         machine.configure_links(
             host_links(host.ip, underlay.external_network, underlay.external_gateway)
         )
@@ -133,10 +149,6 @@ def _surround(
         for machine in started.values():
             if machine.kind in (Kind.GATEWAY, Kind.EXTERNAL, Kind.ROGUE):
                 machine.run("ethtool", "-K", "eth0", "tx", "off")
-
-
-def _far_ends(wired: tuple[Wire, ...], machine: str) -> list[str]:
-    return [wire.far.interface for wire in wired if wire.far.machine == machine]
 
 
 def _ovs_version() -> str:

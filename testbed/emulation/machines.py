@@ -21,6 +21,8 @@ from testbed.process import run
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from testbed.model import HostSubnet
+
 _Result = TypeVar("_Result")
 
 RUN_DIR = Path("/run/testbed")
@@ -137,6 +139,11 @@ class Machine:
         if failure:
             raise failure[0]
         return outcome[0]
+
+
+def node_run_dir(node: HostSubnet) -> Path:
+    """Where a node's daemons keep their sockets, pid files and logs."""
+    return RUN_DIR / node.name
 
 
 def save(machines: Iterable[Machine]) -> None:

@@ -80,6 +80,9 @@ class VethLink(Link):  # type: ignore[misc]  # Mininet has no types
     def makeIntfPair(cls, *_args: Any, **_kwargs: Any) -> None:  # noqa: N802, ANN401
         """Make nothing; ``ClusterNet`` made every pair at once."""
 
+    def delete(self) -> None:
+        """Delete nothing; the pair goes with its namespaces."""
+
 
 class ClusterNet(Mininet):  # type: ignore[misc]  # Mininet has no types
     """The machines and wires of one cluster as a Mininet network."""

@@ -7,7 +7,7 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from testbed.emulation.machines import RUN_DIR, Machine
+from testbed.emulation.machines import Machine, node_run_dir
 from testbed.emulation.services import serving
 from testbed.emulation.wiring import Datapath, pod_machine
 from testbed.host.dns import (
@@ -17,7 +17,7 @@ from testbed.host.dns import (
     pod_resolv_conf,
 )
 from testbed.host.iptables import node_rules
-from testbed.host.links import node_links, pod_links
+from testbed.host.links import hide_from_kernel, node_links, pod_links
 from testbed.host.names import sandbox_id, underlay_mac, veth_name
 from testbed.openflow import OFPort
 from testbed.ovs import Appctl, Bridge, Port, Switch, configure, start_daemons
@@ -58,11 +58,6 @@ class NodeBuild:
     def run_dir(self) -> Path:
         """The node's files; inside the node it is also /run/openvswitch."""
         return node_run_dir(self.node)
-
-
-def node_run_dir(node: HostSubnet) -> Path:
-    """Where a node's daemons keep their sockets, pid files and logs."""
-    return RUN_DIR / node.name
 
 
 @contextlib.contextmanager
@@ -144,7 +139,16 @@ def _bridges(build: NodeBuild) -> list[Bridge]:
 
 def _configure_kernel(build: NodeBuild) -> None:
     machine = build.machine
-    machine.configure_links(node_links(build.cluster, build.node))
+    plugged = [
+        build.datapath.uplink,
+        *(veth_name(pod) for pod in build.cluster.pods_on(build.node)),
+    ]
+    if build.datapath is Datapath.NETDEV:
+        machine.configure_links(hide_from_kernel(plugged))
+    machine.configure_links(
+        "".join(f"link set {interface} up\n" for interface in plugged)
+        + node_links(build.cluster, build.node)
+    )
     machine.run("iptables-restore", stdin=node_rules(build.cluster))
     machine.write_sysctls(_SYSCTLS)
     machine.replace_file("/etc/resolv.conf", node_resolv_conf(build.node))
@@ -159,7 +163,6 @@ def _configure_pods(build: NodeBuild) -> None:
         machine = build.machines[pod_machine(pod)]
         machine.configure_links(pod_links(build.cluster, node, pod))
         machine.replace_file("/etc/resolv.conf", pod_resolv_conf(node, pod))
-        build.machine.configure_links(f"link set {veth_name(pod)} up\n")
         if build.datapath is Datapath.NETDEV:
             machine.run("ethtool", "-K", "eth0", "tx", "off")
 

@@ -21,8 +21,9 @@ from testbed.host.names import underlay_mac, veth_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from ipaddress import IPv4Address
 
-    from testbed.model import Cluster, Pod
+    from testbed.model import Cluster, Pod, UnderlayHost
 
 VXLAN_OVERHEAD = 50
 """Bytes that VXLAN puts around an inner packet: 14 + 20 + 8 + 8."""
@@ -85,14 +86,24 @@ def pod_machine(pod: Pod) -> str:
     return f"{pod.namespace}_{pod.name}"
 
 
+def external_machine(host: UnderlayHost) -> str:
+    """The machine of an external host, as a person writes it."""
+    return f"external:{host.name}"
+
+
+def rogue_machine(rogue: UnderlayHost) -> str:
+    """The machine of a rogue VTEP."""
+    return f"rogue:{rogue.name}"
+
+
 def machines(cluster: Cluster) -> Iterator[tuple[Kind, str]]:
     """Yield kind and name of every machine; pods on the host network need none."""
     yield Kind.SWITCH, SWITCH
     yield Kind.GATEWAY, GATEWAY
     for host in cluster.underlay.external_hosts:
-        yield Kind.EXTERNAL, f"external:{host.name}"
+        yield Kind.EXTERNAL, external_machine(host)
     for rogue in cluster.underlay.rogues:
-        yield Kind.ROGUE, f"rogue:{rogue.name}"
+        yield Kind.ROGUE, rogue_machine(rogue)
     for node in cluster.host_subnets:
         yield Kind.NODE, node.name
     for pod in cluster.pods:
@@ -100,34 +111,34 @@ def machines(cluster: Cluster) -> Iterator[tuple[Kind, str]]:
             yield Kind.POD, pod_machine(pod)
 
 
+def switch_ports(cluster: Cluster) -> dict[str, str]:
+    """The MAC address behind each port of the underlay switch."""
+    return {
+        f"port{number}": underlay_mac(ip)
+        for number, (_, ip) in enumerate(_on_the_switch(cluster))
+    }
+
+
 def wires(cluster: Cluster, datapath: Datapath) -> Iterator[Wire]:
     """Yield every wire of the cluster."""
     underlay = cluster.underlay
     mtu = underlay.mtu + VXLAN_OVERHEAD
-    uplink_macs = {
-        node.name: underlay_mac(node.host_ip) if datapath is Datapath.SYSTEM else None
-        for node in cluster.host_subnets
-    }
-    on_the_switch = [
-        *(
-            (node.name, datapath.uplink, uplink_macs[node.name])
-            for node in cluster.host_subnets
-        ),
-        *(
-            (f"rogue:{rogue.name}", "eth0", underlay_mac(rogue.ip))
-            for rogue in underlay.rogues
-        ),
-        (GATEWAY, "eth0", underlay_mac(underlay.gateway)),
-    ]
-    for number, (machine, interface, mac) in enumerate(on_the_switch):
+    nodes = {node.name for node in cluster.host_subnets}
+    for number, (machine, ip) in enumerate(_on_the_switch(cluster)):
+        bridged = machine in nodes and datapath is Datapath.NETDEV
         yield Wire(
-            End(machine=machine, interface=interface, mtu=mtu, mac=mac),
+            End(
+                machine=machine,
+                interface=datapath.uplink if bridged else "eth0",
+                mtu=mtu,
+                mac=None if bridged else underlay_mac(ip),
+            ),
             End(machine=SWITCH, interface=f"port{number}", mtu=mtu),
         )
     for number, host in enumerate(underlay.external_hosts):
         yield Wire(
             End(
-                machine=f"external:{host.name}",
+                machine=external_machine(host),
                 interface="eth0",
                 mtu=mtu,
                 mac=underlay_mac(host.ip),
@@ -145,3 +156,11 @@ def wires(cluster: Cluster, datapath: Datapath) -> Iterator[Wire]:
                 ),
                 End(machine=pod.node, interface=veth_name(pod), mtu=underlay.mtu),
             )
+
+
+def _on_the_switch(cluster: Cluster) -> list[tuple[str, IPv4Address]]:
+    return [
+        *((node.name, node.host_ip) for node in cluster.host_subnets),
+        *((rogue_machine(rogue), rogue.ip) for rogue in cluster.underlay.rogues),
+        (GATEWAY, cluster.underlay.gateway),
+    ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from ipaddress import IPv4Network
 
     from testbed.model import Cluster, HostSubnet, Pod
@@ -58,6 +59,20 @@ def pod_links(cluster: Cluster, node: HostSubnet, pod: Pod) -> str:
         f"route add default via {node.gateway} dev eth0",
         *(f"route add {_universe(cidr, 'eth0')}" for cidr in cluster.cidrs),
         f"route add {MULTICAST} dev eth0 scope global",
+    )
+
+
+def hide_from_kernel(interfaces: Iterable[str]) -> str:
+    """Keep the node's kernel from handling what a userspace datapath handles.
+
+    ovs-vswitchd reads a port through a packet socket, and the kernel goes on to treat
+    the same frame as its own: it would answer ARP on every veth, and route. A bridge
+    that is down takes its ports' frames right behind the packet sockets and drops them.
+    It is called as the kernel datapath's device, which owns the ports in production.
+    """
+    return _batch(
+        "link add ovs-system type bridge",
+        *(f"link set {interface} master ovs-system" for interface in interfaces),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from ipaddress import IPv4Address, IPv4Network
 
     from testbed.model import Underlay
@@ -19,6 +19,18 @@ def switch_links(ports: Iterable[str]) -> str:
             *(f"link set {port} master switch0 up\n" for port in ports),
             "link set switch0 up\n",
         ]
+    )
+
+
+def switch_forwarding(ports: Mapping[str, str]) -> str:
+    """Nail every MAC to its port, as input for ``bridge -batch``.
+
+    A rogue that forges a MAC then cannot draw its owner's frames to itself, and no
+    frame is flooded to ports it is not for.
+    """
+    return "".join(
+        f"fdb replace {mac} dev {port} master static sticky\n"
+        for port, mac in ports.items()
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from testbed.openflow import DumpedFlow, Flow, parse_dump
 from testbed.process import run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from testbed.ovs.appctl import Appctl
@@ -59,6 +60,24 @@ class Switch:
         """Delete exactly this flow; the fault that proves a scenario's check."""
         selector = f"table={int(flow.table)},{flow.selector}".rstrip(",")
         self._ofctl("--strict", "del-flows", self._address, selector)
+
+    @contextlib.contextmanager
+    def with_flow(self, flow: Flow) -> Iterator[None]:
+        """Have one more flow for the length of a ``with`` block."""
+        self._ofctl("add-flow", self._address, str(flow))
+        try:
+            yield
+        finally:
+            self.delete_flow(flow)
+
+    @contextlib.contextmanager
+    def without_flow(self, flow: Flow) -> Iterator[None]:
+        """Lack one flow for the length of a ``with`` block."""
+        self.delete_flow(flow)
+        try:
+            yield
+        finally:
+            self._ofctl("add-flow", self._address, str(flow))
 
     def dump_flows(self) -> tuple[DumpedFlow, ...]:
         """Every flow with its counters and cookie."""

@@ -1,0 +1,84 @@
+"""Table 20: a pod may only send from its own address, and what that check lets by."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from scapy.layers.inet import IP, UDP
+from scapy.layers.l2 import ARP, Ether
+
+from testbed.openflow import Table
+from testbed.probe import arp_request, ip_between
+
+if TYPE_CHECKING:
+    from testbed.probe import LiveCluster, Pod
+
+
+def test_a_forged_ip_source_is_dropped(
+    cluster: LiveCluster, pod: Pod, neighbour: Pod, remote: Pod
+) -> None:
+    packet = ip_between(pod, remote) / UDP(sport=40009, dport=9)
+    packet[IP].src = str(neighbour.ip)
+
+    sent = cluster.send(pod, packet)
+
+    sent.is_dropped(pod.node, Table.FROM_POD)
+
+
+def test_a_forged_ip_source_from_outside_is_dropped(
+    cluster: LiveCluster, pod: Pod, remote: Pod
+) -> None:
+    packet = ip_between(pod, remote) / UDP(sport=40009, dport=9)
+    packet[IP].src = "192.0.2.7"
+
+    sent = cluster.send(pod, packet)
+
+    sent.is_dropped(pod.node, Table.FROM_POD)
+
+
+def test_a_forged_arp_sender_ip_is_dropped(
+    cluster: LiveCluster, pod: Pod, neighbour: Pod, remote: Pod
+) -> None:
+    packet = arp_request(pod, remote.ip)
+    packet[ARP].psrc = str(neighbour.ip)
+
+    sent = cluster.send(pod, packet)
+
+    sent.is_dropped(pod.node, Table.FROM_POD)
+
+
+def test_a_forged_arp_sender_mac_is_dropped(
+    cluster: LiveCluster, pod: Pod, neighbour: Pod, remote: Pod
+) -> None:
+    packet = arp_request(pod, remote.ip)
+    packet[ARP].hwsrc = neighbour.mac
+
+    sent = cluster.send(pod, packet)
+
+    sent.is_dropped(pod.node, Table.FROM_POD)
+
+
+@pytest.mark.parametrize("place", ["neighbour", "remote"])
+def test_a_foreign_ethernet_source_with_the_right_ip_passes(
+    cluster: LiveCluster, pod: Pod, place: str, request: pytest.FixtureRequest
+) -> None:
+    receiver: Pod = request.getfixturevalue(place)
+    packet = ip_between(pod, receiver) / UDP(sport=40009, dport=9)
+    packet[Ether].src = "02:00:00:00:00:99"
+
+    received = cluster.send(pod, packet).arrives(receiver)
+
+    assert received[Ether].src == "02:00:00:00:00:99"
+
+
+def test_of_the_arp_sender_mac_only_the_last_four_bytes_are_checked(
+    cluster: LiveCluster, pod: Pod, neighbour: Pod
+) -> None:
+    packet = arp_request(pod, neighbour.ip)
+    packet[ARP].hwsrc = f"02:99{pod.mac[5:]}"
+
+    received = cluster.send(pod, packet).arrives(neighbour)
+
+    neighbour.run("ip", "neigh", "flush", "dev", "eth0")  # it has learnt a wrong MAC
+    assert received[ARP].hwsrc == f"02:99{pod.mac[5:]}"
