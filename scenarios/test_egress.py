@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from scapy.packet import Packet
 
     from testbed.model import Service
-    from testbed.probe import LiveCluster, Node, Pod
+    from testbed.probe import LiveCluster, Pod
 
 ECHO = 7
 
@@ -135,13 +135,3 @@ def test_a_pod_reaches_another_nodes_own_address_through_its_nodes_kernel(
     sent = cluster.send(pod, packet)
 
     assert sent.crosses(remote.node.wire)[IP].src == str(pod.node.ip)
-
-
-def test_a_node_reaches_the_external_host_without_br0(
-    cluster: LiveCluster, node: Node
-) -> None:
-    with node.connect(cluster.external.ip, ECHO) as connection:
-        connection.sendall(b"whoami")
-        seen_as = connection.recv(100).decode().split()[0]
-
-    assert seen_as == str(node.ip)

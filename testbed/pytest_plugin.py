@@ -131,26 +131,28 @@ def pytest_runtest_makereport(
 
         name = re.sub(r"[^\w.-]+", "_", item.nodeid.rpartition("/")[2])
         capture = Path(item.config.getoption("--captures")) / f"{name}.pcapng"
-        write_capture(live, capture)
-        report.sections.append(
-            ("testbed", f"{tell(live)}\ncapture of all taps: {capture.resolve()}")
-        )
+        try:
+            write_capture(live, capture)
+            kept = f"capture of all taps: {capture.resolve()}"
+        except OSError as error:
+            kept = f"no capture of the taps: {error}"
+        report.sections.append(("testbed", f"{tell(live)}\n{kept}"))
     return report
 
 
 def _test_files(config: pytest.Config) -> Iterator[Path]:
-    """The files that the run will collect tests from, conftest.py included."""
-    patterns = [*config.getini("python_files"), "conftest.py"]
+    """The files that the run will collect tests and fixtures from."""
     for argument in config.args:
         path = Path(config.invocation_params.dir, argument.partition("::")[0])
+        for pattern in [*config.getini("python_files"), "conftest.py"]:
+            yield from path.rglob(pattern)
         if path.is_file():
             yield path
-        for pattern in patterns:
-            yield from path.rglob(pattern)
+        yield from (parent / "conftest.py" for parent in path.parents)
 
 
 def _wants_cluster(path: Path) -> bool:
-    """Whether a function in the file has a parameter named like our fixture.
+    """Whether a test or fixture in the file has a parameter named like our fixture.
 
     Read from the text, because importing would be collecting: the session would run
     twice up to there, and print twice.
@@ -159,9 +161,16 @@ def _wants_cluster(path: Path) -> bool:
         tree = ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError):
         return False  # pytest will say so
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    fixtures = [function for function in functions if _is_fixture(function)]
+    tests = [function for function in functions if function.name.startswith("test")]
+    wanted = FIXTURES - {function.name for function in fixtures}
     return any(
-        argument.arg in FIXTURES
-        for function in ast.walk(tree)
-        if isinstance(function, ast.FunctionDef) and function.name.startswith("test")
+        argument.arg in wanted
+        for function in (*fixtures, *tests)
         for argument in function.args.args
     )
+
+
+def _is_fixture(function: ast.FunctionDef) -> bool:
+    return any("fixture" in ast.unparse(item) for item in function.decorator_list)

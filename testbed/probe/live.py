@@ -34,6 +34,8 @@ class LiveCluster:
         objects: the OpenShift objects the cluster was built from.
         nodes, pods, external_hosts, rogues: its places, in the objects' order.
         recorder: what its taps have seen.
+        patience: seconds a delivered packet may take; a loaded machine is slow, but
+            never as slow as that.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class LiveCluster:
         self.external_hosts = places.external_hosts
         self.rogues = places.rogues
         self.recorder = recorder
+        self.patience = 3.0
         self._appctls = appctls
         self.sent: list[Sent] = []
         self.baseline = self.read_counters()

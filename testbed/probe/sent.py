@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from testbed.probe.places import Node, Place
     from testbed.probe.recorder import Sighting
 
-ARRIVAL_TIMEOUT = 3.0
-"""Seconds a delivered packet may take; a loaded machine is slow, never this slow."""
-
 COUNTER_TIMEOUT = 1.0
 """Seconds that a drop may take to be counted after the control is through."""
 
@@ -51,7 +48,7 @@ class Sent:
     mark: bytes
     before: Mapping[str, Counters]
 
-    def arrives(self, at: Place | Tap, *, timeout: float = ARRIVAL_TIMEOUT) -> Packet:
+    def arrives(self, at: Place | Tap, *, timeout: float | None = None) -> Packet:
         """Claim that the packet comes in at a place; returns it as it came.
 
         At its own sender's place this is the answer that brings the payload back.
@@ -60,17 +57,18 @@ class Sent:
         tap = _tap(at)
         seen = self.cluster.recorder.wait_for(
             lambda seen: seen.tap is tap and not seen.sent and self.mark in seen.frame,
-            timeout=timeout,
+            timeout=timeout or self.cluster.patience,
         )
         if seen is None:
             raise AssertionError(f"not delivered to {tap}: {self.unmarked.summary()}")
         return Ether(seen.frame)
 
-    def crosses(self, wire: Tap, *, timeout: float = ARRIVAL_TIMEOUT) -> Packet:
+    def crosses(self, wire: Tap, *, timeout: float | None = None) -> Packet:
         """Claim that the packet passes a tap, in either direction; returns it."""
         __tracebackhide__ = True
         seen = self.cluster.recorder.wait_for(
-            lambda seen: seen.tap is wire and self.mark in seen.frame, timeout=timeout
+            lambda seen: seen.tap is wire and self.mark in seen.frame,
+            timeout=timeout or self.cluster.patience,
         )
         if seen is None:
             raise AssertionError(f"never seen on {wire}: {self.unmarked.summary()}")
@@ -83,7 +81,7 @@ class Sent:
         return [Ether(sighting.frame) for sighting in seen if sighting.tap is wire]
 
     def is_answered(
-        self, matches: Callable[[Packet], bool], *, timeout: float = ARRIVAL_TIMEOUT
+        self, matches: Callable[[Packet], bool], *, timeout: float | None = None
     ) -> Packet:
         """Claim that the sender gets a frame that matches; returns it."""
         __tracebackhide__ = True
@@ -91,7 +89,7 @@ class Sent:
             lambda seen: (
                 seen.tap is self.sender and not seen.sent and matches(Ether(seen.frame))
             ),
-            timeout=timeout,
+            timeout=timeout or self.cluster.patience,
         )
         if seen is None:
             raise AssertionError(f"not answered: {self.unmarked.summary()}")
