@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from testbed.model import DOCKER_NETWORK
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from ipaddress import IPv4Network
 
     from testbed.model import Cluster, HostSubnet, Pod
 
-DOCKER_BRIDGE = "172.17.0.1/16"
+
 MULTICAST = "224.0.0.0/4"
 
 
@@ -40,7 +42,7 @@ def node_links(cluster: Cluster, node: HostSubnet) -> str:
         "link add vethdocker0 type veth peer name vethdocker1",
         "link set vethdocker0 master docker0 up",
         "link set vethdocker1 up",
-        f"addr add {DOCKER_BRIDGE} brd + dev docker0",
+        f"addr add {DOCKER_NETWORK[1]}/{DOCKER_NETWORK.prefixlen} brd + dev docker0",
         "link set docker0 up",
         f"addr add {node.gateway}/{node.subnet.prefixlen} brd + dev tun0",
         "link set tun0 up",

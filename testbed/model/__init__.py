@@ -12,7 +12,7 @@ from testbed.model.network import (
     NetNamespace,
     Plugin,
 )
-from testbed.model.underlay import Underlay, UnderlayHost
+from testbed.model.underlay import DOCKER_NETWORK, Underlay, UnderlayHost
 from testbed.model.workload import (
     EndpointPort,
     Endpoints,
@@ -25,6 +25,7 @@ from testbed.model.workload import (
 )
 
 __all__ = [
+    "DOCKER_NETWORK",
     "Cluster",
     "ClusterNetwork",
     "ClusterNetworkEntry",

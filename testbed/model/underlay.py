@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ipaddress import IPv4Address, IPv4Network
+    from ipaddress import IPv4Address
+
+DOCKER_NETWORK = IPv4Network("172.17.0.0/16")
+"""The range that docker0 has on every node, used or not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

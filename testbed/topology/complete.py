@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, TypeVar
 from testbed import model
 from testbed.topology import schema
 from testbed.topology.allocation import free, later_addresses, node_subnets
-from testbed.topology.document import Node
 from testbed.topology.objects import Entry, Source
+from testbed.topology.problem import shown
 from testbed.topology.services import (
     completed_services,
     given_endpoints,
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from testbed.topology.problem import Problem
 
 ApiT = TypeVar("ApiT", bound=schema.Object)
+ValueT = TypeVar("ValueT")
+
+FIRST_VNID = 10
+"""1 to 9 are reserved. Source: openshift/origin release-3.11 pkg/network."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,10 +76,12 @@ def complete(
     services = tuple(completed_services(of(schema.Service), network, problems))
     endpoints = [given_endpoints(entry.value) for entry in of(schema.Endpoints)]
     endpoints += _missing_endpoints(endpoints, services, pods, api_pods)
-    namespaces = _namespaces(
-        of(schema.Namespace),
-        (item.namespace for item in (*_values(pods), *_values(services), *endpoints)),
-    )
+    mentioned = [
+        *(pod.namespace for pod in _values(pods)),
+        *(service.namespace for service in _values(services)),
+        *(item.namespace for item in endpoints),
+    ]
+    namespaces = _namespaces(of(schema.Namespace), mentioned)
     return Draft(
         network=network,
         host_subnets=nodes,
@@ -137,7 +143,7 @@ def _pods(
     problems: list[Problem],
 ) -> Iterator[Entry[model.Pod]]:
     taken_ips = {pod.status.pod_ip for pod, _ in pods}
-    taken_ofports = defaultdict(set)
+    taken_ofports: dict[str | None, set[int | None]] = defaultdict(set)
     for pod, _ in pods:
         taken_ofports[pod.spec.node_name].add(pod.metadata.annotations.ofport)
     hosts = {node.name: node for node, _ in nodes}
@@ -147,5 +153,101 @@ def _pods(
     }
     ofports = {name: free(count(3), taken_ofports[name]) for name in hosts}
     for pod, source in pods:
-        name = pod.spec.node_name
-        ...
+        node = hosts.get(pod.spec.node_name or "")
+        if node is None:
+            if pod.spec.node_name not in node_names:
+                named = shown(pod.spec.node_name) if pod.spec.node_name else "missing"
+                text = f"must be the name of a HostSubnet, not {named}"
+                problems.append(source.problem(("spec", "nodeName"), text))
+            continue
+        own_network = not pod.spec.host_network
+        ip = pod.status.pod_ip or (
+            next(ips[node.name], None) if own_network else node.host_ip
+        )
+        if ip is None:
+            text = f"no address is left in {node.subnet}"
+            problems.append(source.problem(("status", "podIP"), text))
+            continue
+        insisted = pod.metadata.annotations.ofport
+        yield Entry(
+            model.Pod(
+                namespace=pod.metadata.namespace,
+                name=pod.metadata.name,
+                node=node.name,
+                ip=ip,
+                ofport=(insisted or next(ofports[node.name])) if own_network else None,
+                labels=pod.metadata.labels,
+                host_network=pod.spec.host_network,
+            ),
+            source,
+        )
+
+
+def _missing_endpoints(
+    given: Sequence[model.Endpoints],
+    services: Iterable[Entry[model.Service]],
+    pods: Iterable[Entry[model.Pod]],
+    api_pods: Iterable[Entry[schema.Pod]],
+) -> Iterator[model.Endpoints]:
+    """Yield the endpoints that the file leaves to the endpoints controller."""
+    known = {(endpoints.namespace, endpoints.name) for endpoints in given}
+    container_ports = {
+        f"{pod.metadata.namespace}/{pod.metadata.name}": [
+            port for container in pod.spec.containers for port in container.ports
+        ]
+        for pod, _ in api_pods
+    }
+    for service in _values(services):
+        if service.selector and (service.namespace, service.name) not in known:
+            yield selected_endpoints(service, _values(pods), container_ports)
+
+
+def _namespaces(
+    given: Iterable[Entry[schema.Namespace]], mentioned: Iterable[str]
+) -> tuple[model.Namespace, ...]:
+    """Those of the file, then those that other objects are in."""
+    labels = {item.metadata.name: item.metadata.labels for item in _values(given)}
+    labels |= {name: {} for name in mentioned if name not in labels}
+    return tuple(
+        model.Namespace(name=name, labels=mapping) for name, mapping in labels.items()
+    )
+
+
+def _net_namespaces(
+    given: Iterable[Entry[schema.NetNamespace]],
+    namespaces: Iterable[model.Namespace],
+) -> Iterator[model.NetNamespace]:
+    """Yield every namespace's VNID: ``default`` has 0, the others the lowest free.
+
+    The real master draws them at random.
+    """
+    netids = {item.metadata.name: item.netid for item in _values(given)}
+    spare = free(count(FIRST_VNID), set(netids.values()))
+    for name in dict.fromkeys([*netids, *(item.name for item in namespaces)]):
+        netid = netids.get(name)
+        if netid is None:
+            netid = 0 if name == "default" else next(spare)
+        yield model.NetNamespace(name=name, netid=netid)
+
+
+def _underlay(
+    underlays: Sequence[Entry[schema.Underlay]],
+    nodes: Sequence[Entry[schema.HostSubnet]],
+    network: Entry[model.ClusterNetwork] | None,
+) -> Entry[model.Underlay] | None:
+    """The file's underlay, or one that fits around the nodes."""
+    if not nodes or not network:
+        return None
+    given, source = (
+        underlays[0]
+        if underlays
+        else Entry(schema.Underlay(), Source("Underlay", "", network.source.node))
+    )
+    ranges = [entry.cidr for entry in network.value.cluster_networks]
+    occupied = [*ranges, network.value.service_network]
+    host_ips = {node.host_ip for node in _values(nodes)}
+    return Entry(completed_underlay(given, host_ips, occupied), source)
+
+
+def _values(entries: Iterable[Entry[ValueT]]) -> list[ValueT]:
+    return [entry.value for entry in entries]

@@ -2,20 +2,20 @@
 
 PyYAML's composer would expand anchors, keep the last of two equal keys without a word
 and recurse as deep as the file likes; so values are made from the parser's events here.
-Plain scalars are read as ``oc`` (go-yaml) writes them: ``on`` and ``1e5`` are no strings.
+Plain scalars are read as go-yaml, and so ``oc``, does: ``on`` and ``1e5`` are no strings.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeAlias, cast
 
 import yaml
 
-from testbed.topology.problem import Problem, shortened, shown
+from testbed.topology.problem import Problem, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 Scalar: TypeAlias = str | int | float | bool | None
 
@@ -25,7 +25,7 @@ _DEEPEST = 64
 _MOST = 1_000_000
 """Values in one file: ``oc get -o yaml`` of some three thousand pods."""
 
-_WORDS: dict[str, Scalar] = {
+_WORDS: Mapping[str, Scalar] = {
     spelling: value
     for words, value in (
         ("null", None),
@@ -144,7 +144,8 @@ class _Reader:
         self._problems += [
             Problem(
                 line,
-                f"the key {shown(key)} is given twice; first in line {fields[key].line}",
+                f"the key {shown(key)} is given twice; "
+                f"first in line {fields[key].line}",
             )
             for key, line in repeated.items()
         ]
@@ -165,15 +166,17 @@ def _resolve(text: str) -> Scalar:
 
 
 def _line(event: yaml.Event) -> int:
-    return int(event.start_mark.line) + 1
+    mark = event.start_mark
+    return mark.line + 1 if mark else 1
 
 
 def _refuse_what_oc_never_prints(event: yaml.Event) -> None:
     if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
         _refuse(event, "anchors and aliases are not accepted; write the value out")
-    if getattr(event, "tag", None):
-        _refuse(event, f"the tag {shown(event.tag)} is not accepted; leave it out")
+    if tag := getattr(event, "tag", None):
+        _refuse(event, f"the tag {shown(tag)} is not accepted; leave it out")
 
 
 def _refuse(event: yaml.Event, reason: str) -> NoReturn:
-    raise yaml.MarkedYAMLError(problem=reason, problem_mark=event.start_mark)
+    mark = cast("yaml.Mark", event.start_mark)
+    raise yaml.MarkedYAMLError(problem=reason, problem_mark=mark)

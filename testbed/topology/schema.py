@@ -6,7 +6,7 @@ Types are as strict as the API's. What an object means beside others is for ``ch
 from __future__ import annotations
 
 import enum
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network  # noqa: TC003 - pydantic reads it
 from typing import Annotated, Self
 
 from pydantic import (

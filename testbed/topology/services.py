@@ -27,16 +27,13 @@ def completed_services(
     addresses = later_addresses(network.value.service_network) if network else ()
     spare = free(addresses, taken)
     for service, source in services:
-        match service.spec.cluster_ip:
-            case IPv4Address() as cluster_ip:
-                pass
-            case None if service.spec.type is not schema.ServiceType.EXTERNAL_NAME:
-                cluster_ip = next(spare, None)
-                if network and not cluster_ip:
-                    text = f"no address is left in {network.value.service_network}"
-                    problems.append(source.problem(("spec", "clusterIP"), text))
-            case _:
-                cluster_ip = None
+        given = service.spec.cluster_ip
+        cluster_ip = given if isinstance(given, IPv4Address) else None
+        if not given and service.spec.type is not schema.ServiceType.EXTERNAL_NAME:
+            cluster_ip = next(spare, None)
+            if network and cluster_ip is None:
+                text = f"no address is left in {network.value.service_network}"
+                problems.append(source.problem(("spec", "clusterIP"), text))
         yield Entry(
             model.Service(
                 namespace=service.metadata.namespace,

@@ -85,6 +85,6 @@ def _around(addresses: Collection[IPv4Address]) -> IPv4Network:
 
 
 def _last_free(network: IPv4Network, taken: Collection[IPv4Address]) -> IPv4Address:
-    """The highest host address that is free, else the highest, which ``check`` refuses."""
+    """The highest free host address, else the highest, which ``check`` refuses."""
     hosts = (network[-offset] for offset in range(2, network.num_addresses))
     return next(free(hosts, taken), network[-2])
