@@ -6,13 +6,13 @@ import concurrent.futures
 import contextlib
 import re
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from testbed.emulation import machines
 from testbed.emulation.machines import RUN_DIR, Kind, Machine
 from testbed.emulation.net import ClusterNet
 from testbed.emulation.nodes import NodeBuild, running_node
+from testbed.emulation.prerequisites import choose_datapath
 from testbed.emulation.services import serving
 from testbed.emulation.wiring import (
     GATEWAY,
@@ -24,7 +24,6 @@ from testbed.emulation.wiring import (
     wires,
 )
 from testbed.emulation.wiring import machines as machines_of
-from testbed.errors import PrerequisiteError
 from testbed.host.underlay import (
     gateway_links,
     host_links,
@@ -40,23 +39,10 @@ if TYPE_CHECKING:
     from testbed.emulation.wiring import Wire
     from testbed.model import Cluster
 
+__all__ = ["ECHO_PORTS", "choose_datapath", "running_cluster"]
+
 ECHO_PORTS = (7, 80)
 """Where an external host echoes, on UDP and TCP."""
-
-
-def choose_datapath(insisted: Datapath | None = None) -> Datapath:
-    """The kernel's datapath where its module is loaded, else the userspace one.
-
-    Raises:
-        PrerequisiteError: ``system`` was insisted on, but the module is not loaded.
-    """
-    loaded = Path("/sys/module/openvswitch").exists()
-    if insisted is Datapath.SYSTEM and not loaded:
-        raise PrerequisiteError(
-            "datapath system needs the kernel module openvswitch; "
-            "type: sudo modprobe openvswitch"
-        )
-    return insisted or (Datapath.SYSTEM if loaded else Datapath.NETDEV)
 
 
 @contextlib.contextmanager

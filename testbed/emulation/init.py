@@ -42,7 +42,8 @@ def main() -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     status = _attend(child, owner, wakeup)
     owner.send(bytes([status]))
-    if mode == "keep" and status == 0:
+    # An owner who has noted where this sandbox is says so; one who died does not.
+    if mode == "keep" and status == 0 and owner.recv(1):
         owner.close()
         _keep()
     sys.exit(status)
@@ -109,9 +110,10 @@ def _reap() -> list[tuple[int, int]]:
 
 def _keep() -> NoReturn:
     """Bury the dead for ever; only a SIGKILL from outside ends it."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
     while True:
-        signal.sigwait([signal.SIGCHLD])
         _reap()
+        signal.sigwait([signal.SIGCHLD])
 
 
 if __name__ == "__main__":

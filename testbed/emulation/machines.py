@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _Result = TypeVar("_Result")
 
 RUN_DIR = Path("/run/testbed")
-_FILE = RUN_DIR / "machines.json"
+FILE = RUN_DIR / "machines.json"
 _FILES = RUN_DIR / "files"
 
 
@@ -97,10 +97,15 @@ class Machine:
             place.touch()
         self.run("mount", "--bind", str(source), str(place))
 
+    def directory(self) -> Path:
+        """Where this machine's files and logs are kept, made when it is not there."""
+        directory = _FILES / self.name
+        directory.mkdir(parents=True, exist_ok=True)
+        return directory
+
     def replace_file(self, path: str, text: str) -> None:
         """Give a file new contents, inside this machine only."""
-        source = _FILES / self.name / Path(path).name
-        source.parent.mkdir(parents=True, exist_ok=True)
+        source = self.directory() / Path(path).name
         source.write_text(text)
         self.bind(source, path)
 
@@ -148,17 +153,17 @@ def node_run_dir(node: HostSubnet) -> Path:
 
 def save(machines: Iterable[Machine]) -> None:
     """Note the machines where whoever enters the sandbox later finds them."""
-    _FILE.write_text(json.dumps([asdict(machine) for machine in machines]))
+    FILE.write_text(json.dumps([asdict(machine) for machine in machines]))
 
 
-def load() -> tuple[Machine, ...]:
-    """The machines of the sandbox this process is in.
+def load(file: Path = FILE) -> tuple[Machine, ...]:
+    """The machines of the sandbox this process is in, or of the one the file is in.
 
     Raises:
         EmulationError: nothing was built here.
     """
     try:
-        noted = json.loads(_FILE.read_text())
+        noted = json.loads(file.read_text())
     except FileNotFoundError as error:
         raise EmulationError("no cluster runs in this sandbox") from error
     return tuple(Machine(**{**item, "kind": Kind(item["kind"])}) for item in noted)

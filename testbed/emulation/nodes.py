@@ -195,8 +195,7 @@ def _dnsmasq(build: NodeBuild) -> contextlib.AbstractContextManager[object]:
     configuration = build.run_dir / "dnsmasq.conf"
     names = build.run_dir / "dnsmasq.hosts"
     names.write_text(hosts_file(build.cluster))
-    configuration.write_text(
-        dnsmasq_configuration(names=names, pid_file=build.run_dir / "dnsmasq.pid")
-    )
-    command = ["dnsmasq", "--keep-in-foreground", f"--conf-file={configuration}"]
+    configuration.write_text(dnsmasq_configuration(names))
+    # Without --no-daemon it would give up groups, which a user namespace forbids.
+    command = ["dnsmasq", "--no-daemon", f"--conf-file={configuration}"]
     return serving(build.machine, command, ports=[53])

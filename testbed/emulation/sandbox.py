@@ -13,6 +13,7 @@ begins with a user namespace, in which that user is root.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -22,10 +23,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from testbed.emulation.init import MARK
-from testbed.errors import EmulationError, PrerequisiteError
+from testbed.errors import CommandError, PrerequisiteError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 _FORWARDED = {signal.SIGTERM, signal.SIGHUP, signal.SIGINT}
 _NAMESPACES = ("--net", "--mount", "--pid", "--ipc", "--uts")
@@ -56,37 +57,48 @@ def run(program: Sequence[str]) -> int:
         return _status(process, owner)
 
 
-def keep(program: Sequence[str]) -> int:
-    """Run a program in a sandbox that outlives it, and return the sandbox's PID 1.
+@contextlib.contextmanager
+def kept(program: Sequence[str], *, stdin: int = 0) -> Iterator[int]:
+    """Run a program in a sandbox that outlives both, and yield the sandbox's PID 1.
 
-    Until the program has ended, this process owns the sandbox.
+    The ``with`` block begins when the program has ended well. Until the block has, too,
+    this process owns the sandbox: note in it where the sandbox is to be found.
+
+    Args:
+        program: the command line.
+        stdin: the descriptor that becomes the program's stdin.
 
     Raises:
         PrerequisiteError: this user may not create the namespaces.
-        EmulationError: the program failed; its sandbox is gone.
+        CommandError: the program failed; its sandbox is gone.
     """
-    process, owner = _unshare(program, mode="keep", new_session=True)
+    process, owner = _unshare(program, mode="keep", new_session=True, stdin=stdin)
     with owner:
-        pid = _only_child(process) if owner.recv(1, socket.MSG_PEEK) else 0
-        status = _status(process, owner)
-    if status:
-        raise EmulationError(f"{' '.join(program)} exited {status}")
-    return pid
+        if status := _status(process, owner):
+            raise CommandError(program, status, "")
+        yield _only_child(process)
+        owner.send(b"\0")
 
 
 def enter_argv(pid: int) -> tuple[str, ...]:
-    """What to put before a command to run it in the sandbox whose PID 1 this is."""
+    """What to put before a command to run it in the sandbox whose PID 1 this is.
+
+    The process of this command line has the command's terminal, directory, signals and
+    exit status.
+    """
     argv = ["nsenter", f"--target={pid}"]
     if (
         Path(f"/proc/{pid}/ns/user").stat().st_ino
         != Path("/proc/self/ns/user").stat().st_ino
     ):
         argv += ["--user", "--preserve-credentials"]
-    return (*argv, *_NAMESPACES, "--")
+    # The visitor needs nothing but the standard library, and starts fast without more.
+    visitor = [sys.executable, "-I", "-S", str(Path(__file__).with_name("visitor.py"))]
+    return (*argv, *_NAMESPACES, "--no-fork", "--", *visitor, str(Path.cwd()))
 
 
 def _unshare(
-    program: Sequence[str], *, mode: str, new_session: bool
+    program: Sequence[str], *, mode: str, new_session: bool, stdin: int = 0
 ) -> tuple[subprocess.Popen[bytes], socket.socket]:
     ours, theirs = socket.socketpair()
     user = ["--user", "--map-root-user"] if os.geteuid() else []
@@ -104,7 +116,7 @@ def _unshare(
             pass_fds=[theirs.fileno()],
             start_new_session=new_session,
         )
-    socket.send_fds(ours, [b"\0"], [0, 1, 2])
+    socket.send_fds(ours, [b"\0"], [stdin, 1, 2])
     return process, ours
 
 

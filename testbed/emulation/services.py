@@ -22,8 +22,10 @@ _TCP_LISTEN = "0A"
 @contextlib.contextmanager
 def serving(
     machine: Machine, command: Sequence[str], *, ports: Sequence[int], udp: bool = True
-) -> Iterator[subprocess.Popen[str]]:
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server until the ``with`` block ends, which begins when it listens.
+
+    What it writes goes to a log in the machine's directory.
 
     Args:
         machine: where it runs.
@@ -35,14 +37,15 @@ def serving(
         EmulationError: it exited instead; says what it wrote.
         DeadlineError: it does not listen.
     """
-    process = subprocess.Popen(
-        machine.argv(*command),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    log = machine.directory() / f"{Path(command[0]).name}.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            machine.argv(*command),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
     try:
         wait_until(
             lambda: process.poll() is not None or _listens(machine, ports, udp=udp),
@@ -50,14 +53,12 @@ def serving(
             what=f"{command[0]} on {machine.name} listens on {ports}",
         )
         if process.poll() is not None:
-            said = process.stderr.read().strip() if process.stderr else ""
+            said = log.read_text(errors="replace").strip()
             raise EmulationError(f"{' '.join(command)} on {machine.name}: {said}")
         yield process
     finally:
         process.kill()  # it has nothing to save, and asking politely takes 0.3 s
         process.wait()
-        if process.stderr:
-            process.stderr.close()
 
 
 def _listens(machine: Machine, ports: Sequence[int], *, udp: bool) -> bool:

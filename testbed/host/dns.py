@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 CLUSTER_DOMAIN = "cluster.local"
 
 
-def dnsmasq_configuration(*, names: Path, pid_file: Path) -> str:
+def dnsmasq_configuration(names: Path) -> str:
     """The node's dnsmasq.conf: serve every interface but lo, ask nobody else.
 
-    ``user=root``: inside a user namespace there may be no other user to become.
+    Args:
+        names: the file with the contents of ``hosts_file``.
     """
     return "\n".join(
         [
@@ -35,8 +36,6 @@ def dnsmasq_configuration(*, names: Path, pid_file: Path) -> str:
             "min-port=1024",
             "bind-dynamic",
             "except-interface=lo",
-            "user=root",
-            f"pid-file={pid_file}",
             "",
         ]
     )

@@ -64,7 +64,7 @@ class Place:
 
     def serve(
         self, *command: str, port: int, udp: bool = False
-    ) -> contextlib.AbstractContextManager[subprocess.Popen[str]]:
+    ) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
         """Run a server there for the length of a ``with`` block.
 
         The block begins when the server listens on the TCP ``port``, and on the UDP

@@ -90,7 +90,7 @@ def test_names_of_nodes_and_services_are_served(four_nodes: Cluster) -> None:
 
 
 def test_dnsmasq_asks_nobody_else() -> None:
-    lines = dnsmasq_configuration(names=Path("/n"), pid_file=Path("/p")).splitlines()
+    lines = dnsmasq_configuration(Path("/n")).splitlines()
 
     assert "no-resolv" in lines
     assert "local=/cluster.local/" in lines
