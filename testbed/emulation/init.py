@@ -50,10 +50,7 @@ def main() -> NoReturn:
 
 
 def prepare() -> None:
-    """Give the sandbox a private /run, its own /sys, a loopback, and no IPv6.
-
-    3.11's pods have no IPv6, and its chatter would move the flows' counters.
-    """
+    """Give the sandbox a private /run, its own /sys and a loopback."""
     _run("mount", "-t", "tmpfs", "tmpfs", "/run")
     for directory in _DIRECTORIES:
         Path(directory).mkdir(parents=True)
@@ -69,11 +66,19 @@ def _run(*argv: str) -> None:
 def _start(program: list[str], owner: socket.socket) -> int:
     """Start the program with the owner's stdin, stdout and stderr."""
     _, descriptors, _, _ = socket.recv_fds(owner, 1, STDIO)
-    stdin, stdout, stderr = descriptors
-    child = subprocess.Popen(program, stdin=stdin, stdout=stdout, stderr=stderr)
+    # Not subprocess: a Popen that goes out of scope would bury its child unseen.
+    child = os.posix_spawnp(
+        program[0],
+        program,
+        os.environ,
+        file_actions=[
+            (os.POSIX_SPAWN_DUP2, descriptor, number)
+            for number, descriptor in enumerate(descriptors)
+        ],
+    )
     for descriptor in descriptors:
         os.close(descriptor)
-    return child.pid
+    return child
 
 
 def _attend(child: int, owner: socket.socket, wakeup: int) -> int:
