@@ -1,0 +1,150 @@
+"""``testbed status``: whether a running testbed is what its topology says."""
+
+import contextlib
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import typer
+
+from testbed.cli.options import JsonOption, NameArgument, built_testbed, cluster_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from testbed.emulation.registry import RunningTestbed
+    from testbed.model import Cluster, HostSubnet
+
+Process: TypeAlias = tuple[str, str]
+"""A process's name and command line."""
+
+_DAEMONS = ("ovsdb-server", "ovs-vswitchd", "dnsmasq")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeStatus:
+    """What a node should be and what it was found to be.
+
+    Attributes:
+        name: the node's.
+        ip: its address on the underlay.
+        subnet: where its pods' addresses are from.
+        pods: their names, of those on the host network too.
+        expected: how many flows the pipeline computes.
+        installed: how many the switch has; ``None`` if it does not answer.
+        missing: flows that were computed and are not there.
+        extra: flows that are there and were not computed.
+        dead: the daemons that do not run.
+    """
+
+    name: str
+    ip: str
+    subnet: str
+    pods: tuple[str, ...]
+    expected: int
+    installed: int | None
+    missing: tuple[str, ...]
+    extra: tuple[str, ...]
+    dead: tuple[str, ...]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether all is as it should be."""
+        answers = self.installed is not None
+        return answers and not (self.missing or self.extra or self.dead)
+
+    @property
+    def flows(self) -> str:
+        """Installed against computed, in a few words."""
+        if self.installed is None:
+            return f"no answer; {self.expected} computed"
+        differences = [
+            f"{len(flows)} {what}"
+            for flows, what in ((self.missing, "missing"), (self.extra, "extra"))
+            if flows
+        ]
+        return f"{self.installed} flows, {' and '.join(differences) or 'as computed'}"
+
+    @property
+    def daemons(self) -> str:
+        """Which daemons are dead, in a few words."""
+        return f"dead: {', '.join(self.dead)}" if self.dead else "alive"
+
+
+def status(name: NameArgument = None, *, as_json: JsonOption = False) -> None:
+    """Compare a running testbed with its topology; exit 1 where they disagree."""
+    from testbed.cli.output import print_json, print_table
+
+    testbed = built_testbed(name)
+    cluster = cluster_of(testbed)
+    processes = tuple(_processes(testbed))
+    nodes = [
+        _examine(testbed, cluster, node, processes) for node in cluster.host_subnets
+    ]
+    agrees = all(node.agrees for node in nodes)
+    if as_json:
+        print_json(
+            {**asdict(testbed), "agrees": agrees, "nodes": list(map(asdict, nodes))}
+        )
+    else:
+        print_table(
+            ("NODE", "IP", "SUBNET", "PODS", "FLOWS", "DAEMONS"),
+            (
+                (n.name, n.ip, n.subnet, ", ".join(n.pods), n.flows, n.daemons)
+                for n in nodes
+            ),
+        )
+        for node in nodes:
+            for sign, flows in (("-", node.missing), ("+", node.extra)):
+                for flow in flows:
+                    typer.echo(f"{node.name}: {sign} {flow}")
+    raise typer.Exit(0 if agrees else 1)
+
+
+def _examine(
+    testbed: "RunningTestbed",
+    cluster: "Cluster",
+    node: "HostSubnet",
+    processes: "Sequence[Process]",
+) -> NodeStatus:
+    from testbed.emulation.machines import node_run_dir
+    from testbed.errors import SwitchError
+    from testbed.ovs.switch import Switch
+    from testbed.pipeline import node_flows
+
+    run_dir = node_run_dir(node)
+    computed = Counter(node_flows(cluster, node))
+    try:
+        dump = Switch(run_dir=testbed.inside(run_dir)).dump_flows()
+        installed = Counter(dumped.flow for dumped in dump)
+        answers = True
+    except SwitchError:
+        installed, answers = Counter(), False
+    return NodeStatus(
+        name=node.name,
+        ip=str(node.host_ip),
+        subnet=str(node.subnet),
+        pods=tuple(pod.key for pod in cluster.pods if pod.node == node.name),
+        expected=computed.total(),
+        installed=installed.total() if answers else None,
+        missing=tuple(map(str, (computed - installed).elements())) if answers else (),
+        extra=tuple(map(str, (installed - computed).elements())),
+        dead=dead_daemons(run_dir, processes),
+    )
+
+
+def dead_daemons(run_dir: Path, processes: "Iterable[Process]") -> tuple[str, ...]:
+    """Which of a node's daemons do not run.
+
+    Each names a file of its node on its command line; a dead process has none.
+    """
+    alive = {name for name, command in processes if f"{run_dir}/" in command}
+    return tuple(daemon for daemon in _DAEMONS if daemon not in alive)
+
+
+def _processes(testbed: "RunningTestbed") -> "Iterator[Process]":
+    for process in testbed.inside(Path("/proc")).glob("[0-9]*"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            name = (process / "comm").read_text().strip()
+            yield name, (process / "cmdline").read_text().replace("\0", " ")

@@ -1,0 +1,349 @@
+"""The command line with real testbeds, each command a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from testbed.emulation.prerequisites import choose_datapath
+from testbed.errors import PrerequisiteError
+from testbed.openflow import parse_dump
+from testbed.pipeline import node_flows
+from testbed.process import wait_until
+from testbed.topology import load
+from testbed.topology.shipped import shipped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from testbed.model import Cluster
+
+pytestmark = pytest.mark.emulation
+
+FOUR_NODES = shipped("four-node.yaml")
+TWO_NODES = shipped("two-node.yaml")
+_TIMEOUT = 60.0
+_STEPS = 4
+"""What ``up`` of two nodes tells: machines, wires and each node."""
+
+
+class Shell:
+    """A user with a registry of their own."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "TESTBED_STATE_DIR": str(self.state)}
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "testbed", *arguments],
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *arguments],
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT,
+            check=False,
+        )
+
+    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self.python("-m", "testbed", *arguments)
+
+    def json(self, *arguments: str) -> Any:  # noqa: ANN401 - JSON
+        return json.loads(self(*arguments, "--json").stdout)
+
+    def processes(self) -> list[str]:
+        """Everything that descends from this user's commands and still lives."""
+        mark = f"TESTBED_STATE_DIR={self.state}".encode()
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                if mark in (process / "environ").read_bytes().split(b"\0"):
+                    found.append((process / "cmdline").read_text().replace("\0", " "))
+            except OSError:
+                continue  # it has ended, or is not ours
+        return found
+
+    def wait_for_the_end(self) -> None:
+        wait_until(
+            lambda: not self.processes(), timeout=10, what="nothing is left running"
+        )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _possible() -> None:
+    try:
+        choose_datapath()
+    except PrerequisiteError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """A shell in which the testbed ``default`` runs, the shipped four nodes."""
+    shell = Shell(tmp_path_factory.mktemp("running"))
+    up = shell("up")
+    assert up.returncode == 0, up.stderr
+    yield shell
+    shell("down", "--all")
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    """A shell in which nothing runs, now and afterwards."""
+    shell = Shell(tmp_path)
+    yield shell
+    shell("down", "--all")
+    shell.wait_for_the_end()
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Cluster:
+    return load(FOUR_NODES).cluster
+
+
+def test_up_leaves_a_testbed_that_is_as_computed(running: Shell) -> None:
+    status = running("status")
+
+    assert status.returncode == 0
+    assert status.stdout.count("flows, as computed") == 4
+
+
+def test_the_list_tells_what_runs(running: Shell, cluster: Cluster) -> None:
+    (testbed,) = running.json("list")
+
+    assert testbed["name"] == "default"
+    assert testbed["nodes"] == len(cluster.host_subnets)
+    assert testbed["pods"] == len(cluster.pods)
+    assert testbed["topology"] == str(FOUR_NODES)
+    assert testbed["ready"]
+
+
+def test_the_flows_of_every_running_switch_are_the_computed_ones(
+    running: Shell, cluster: Cluster
+) -> None:
+    for node in cluster.host_subnets:
+        dumped = parse_dump(running("flows", node.name, "--live").stdout)
+
+        assert tuple(item.flow for item in dumped) == node_flows(cluster, node)
+
+
+def test_live_flows_as_json_are_counted(running: Shell) -> None:
+    first = running.json("flows", "oc-04", "--live")[0]
+
+    assert first.keys() > {"n_packets", "n_bytes", "duration"}
+    assert first["duration"] > 0
+
+
+def test_a_command_in_a_pod_sees_the_pods_network(
+    running: Shell, cluster: Cluster
+) -> None:
+    pod = next(pod for pod in cluster.pods if not pod.host_network)
+
+    done = running("exec", pod.key, "--", "ip", "-brief", "address", "show", "eth0")
+
+    assert f" {pod.ip}/" in done.stdout
+
+
+def test_a_pod_on_the_host_network_is_its_node(
+    running: Shell, cluster: Cluster
+) -> None:
+    pod = next(pod for pod in cluster.pods if pod.host_network)
+
+    done = running("exec", pod.key, "--", "cat", "/run/openvswitch/dnsmasq.conf")
+
+    assert f"/run/testbed/{pod.node}/" in done.stdout
+
+
+def test_a_command_exits_through_us(running: Shell) -> None:
+    assert running("exec", "oc-01", "--", "sh", "-c", "exit 7").returncode == 7
+
+
+def test_a_command_ends_when_we_are_killed(running: Shell) -> None:
+    process = running.start("exec", "oc-01", "--", "sh", "-c", "echo; exec sleep 4711")
+    assert process.stdout
+    process.stdout.readline()
+
+    process.kill()
+    process.communicate(timeout=_TIMEOUT)  # nobody else holds the pipes
+
+    wait_until(
+        lambda: "sleep 4711 " not in running.processes(),
+        timeout=5,
+        what="the command is gone",
+    )
+
+
+def test_a_machine_that_is_not_there_is_told_with_those_like_it(
+    running: Shell,
+) -> None:
+    done = running("exec", "lab/clienta", "--", "true")
+
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "lab/client-a" in done.stderr
+
+
+def test_a_second_up_with_the_same_name_is_refused(running: Shell) -> None:
+    before = running.json("list")
+
+    again = running("up")
+
+    assert again.returncode == 2
+    assert "type: testbed down default" in again.stderr
+    assert running.json("list") == before
+
+
+def test_up_ends_though_somebody_waits_for_its_pipes(shell: Shell) -> None:
+    # It returns only when the last holder of the pipes is gone.
+    up = shell("up", "--topology", str(TWO_NODES))
+
+    assert up.returncode == 0
+    assert up.stdout == ""
+    assert "type: testbed status" in up.stderr
+
+
+def test_down_leaves_nothing_behind(shell: Shell) -> None:
+    mounts = Path("/proc/self/mounts").read_text()
+    shell("up", "--topology", str(TWO_NODES))
+
+    assert shell("down").returncode == 0
+
+    shell.wait_for_the_end()
+    assert Path("/proc/self/mounts").read_text() == mounts
+    assert list(shell.state.iterdir()) == []
+
+
+def test_two_testbeds_run_side_by_side(shell: Shell) -> None:
+    ups = [
+        shell.start("up", "--name", name, "--topology", str(TWO_NODES))
+        for name in ("mine", "yours")
+    ]
+    for up in ups:
+        up.communicate(timeout=_TIMEOUT)
+
+    assert [testbed["name"] for testbed in shell.json("list")] == ["mine", "yours"]
+    assert shell("status", "mine").returncode == 0
+    assert shell("status", "yours").returncode == 0
+    assert "name one: mine, yours" in shell("status").stderr
+    assert shell("down", "mine").returncode == 0
+    assert shell("status").returncode == 0
+
+
+def test_of_two_ups_at_once_with_one_name_one_wins(shell: Shell) -> None:
+    ups = [shell.start("up", "--topology", str(TWO_NODES)) for _ in range(2)]
+    for up in ups:
+        up.communicate(timeout=_TIMEOUT)
+
+    assert sorted(up.returncode for up in ups) == [0, 2]
+    assert shell("status").returncode == 0
+
+
+def test_a_bad_topology_starts_nothing(shell: Shell, tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(TWO_NODES.read_text().replace("node-1.test", "node-2.test", 1))
+
+    up = shell("up", "--topology", str(path))
+
+    assert up.returncode == 2
+    assert up.stderr.startswith(f"{path}:")
+    assert shell.json("list") == []
+    assert shell.processes() == []
+
+
+def test_a_flow_that_is_missing_is_a_disagreement(shell: Shell) -> None:
+    shell("up", "--topology", str(TWO_NODES))
+    ofctl = ["ovs-ofctl", "-O", "OpenFlow13"]
+    shell("exec", "node-1", "--", *ofctl, "del-flows", "br0", "table=90")
+
+    status = shell("status")
+
+    assert status.returncode == 1
+    lines = [line for line in status.stdout.splitlines() if ": - " in line]
+    assert len(lines) == 2
+    assert all(line.startswith("node-1.test: ") for line in lines)
+    assert all("table=90," in line for line in lines)
+
+
+def test_a_daemon_that_died_is_a_disagreement(shell: Shell) -> None:
+    shell("up", "--topology", str(TWO_NODES))
+    kill = "kill -KILL $(cat /run/openvswitch/ovs-vswitchd.pid)"
+    shell("exec", "node-1", "--", "sh", "-c", kill)
+
+    status = shell("status")
+
+    assert status.returncode == 1
+    assert "no answer" in status.stdout
+    assert "dead: ovs-vswitchd" in status.stdout
+
+
+@pytest.mark.parametrize("steps", range(_STEPS + 1))
+def test_a_build_that_is_killed_leaves_nothing_behind(shell: Shell, steps: int) -> None:
+    mounts = Path("/proc/self/mounts").read_text()
+    interfaces = sorted(Path("/sys/class/net").iterdir())
+    up = shell.start("up", "--topology", str(TWO_NODES))
+    assert up.stderr
+    for _ in range(steps):
+        up.stderr.readline()
+
+    up.kill()
+    up.communicate(timeout=_TIMEOUT)
+
+    # Every namespace is held by a process or a mount.
+    shell.wait_for_the_end()
+    assert Path("/proc/self/mounts").read_text() == mounts
+    assert sorted(Path("/sys/class/net").iterdir()) == interfaces
+    assert shell.json("list") == []
+
+
+def test_a_build_that_is_taken_down_leaves_nothing_behind(shell: Shell) -> None:
+    up = shell.start("up", "--topology", str(TWO_NODES))
+    assert up.stderr
+    up.stderr.readline()
+
+    assert shell("down").returncode == 0
+
+    up.communicate(timeout=_TIMEOUT)
+    shell.wait_for_the_end()
+    assert shell.json("list") == []
+
+
+def test_an_owner_killed_before_it_has_noted_its_sandbox_leaves_none(
+    shell: Shell,
+) -> None:
+    script = (
+        "import os, signal\n"
+        "from testbed.emulation import sandbox\n"
+        "with sandbox.kept(['true']):\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+
+    owner = shell.python("-c", script)
+
+    assert owner.returncode == -signal.SIGKILL
+    shell.wait_for_the_end()
+
+
+def test_a_program_that_is_done_at_once_is_noticed(shell: Shell) -> None:
+    script = "from testbed.emulation import sandbox; exit(sandbox.run(['false']))"
+
+    assert [shell.python("-c", script).returncode for _ in range(10)] == [1] * 10
