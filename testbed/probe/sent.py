@@ -107,23 +107,19 @@ class Sent:
             flow: priority and match of the flow, as ``ovs-ofctl dump-flows`` has them.
         """
         __tracebackhide__ = True
-        where = (on.name, int(table), flow)
+        where = (on.name, table, flow)
         attempt = self
         for _ in range(ATTEMPTS):
             drops = attempt.drops()
             if where not in drops or drops == {where: 1}:
                 break
             attempt = self.cluster.send(self.sender, self.unmarked)
-        if drops != {where: 1}:
+        self.cluster.recorder.settle()
+        received = ", ".join(str(seen.tap) for seen in attempt.received())
+        if drops != {where: 1} or received:
             raise AssertionError(
                 f"expected to be dropped on {on} in table {table} by {flow}; "
-                f"observed: {_describe_drops(drops)}"
-            )
-        self.cluster.recorder.settle()
-        if received := attempt.received():
-            raise AssertionError(
-                f"counted as dropped on {on} in table {table}, yet received at "
-                f"{', '.join(str(seen.tap) for seen in received)}"
+                f"observed: {_describe(drops)}; received at {received or 'no tap'}"
             )
 
     def drops(self) -> dict[tuple[str, int, str], int]:
@@ -145,7 +141,7 @@ class Sent:
         deadline = time.monotonic() + COUNTER_TIMEOUT
         while True:
             drops = {
-                (node, int(flow.table), flow.selector): n_packets
+                (node, flow.table, flow.selector): n_packets
                 for node, counters in self.cluster.read_counters().items()
                 for flow, n_packets in counters.since(self.before[node])
                 if flow.drops
@@ -167,12 +163,11 @@ def _tap(at: Place | Tap) -> Tap:
     return at if isinstance(at, Tap) else at.tap
 
 
-def _describe_drops(drops: Mapping[tuple[str, int, str], int]) -> str:
-    if not drops:
-        return (
-            "no flow dropped anything; the packet never reached one, or was delivered"
+def _describe(drops: Mapping[tuple[str, int, str], int]) -> str:
+    return (
+        "; ".join(
+            f"{n_packets} dropped on {node} in table {table} by {flow}"
+            for (node, table, flow), n_packets in drops.items()
         )
-    return "; ".join(
-        f"{n_packets} dropped on {node} in table {table} by {flow}"
-        for (node, table, flow), n_packets in drops.items()
+        or "no flow dropped anything"
     )
