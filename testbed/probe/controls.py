@@ -19,12 +19,11 @@ if TYPE_CHECKING:
 
     from scapy.packet import Packet
 
-    from testbed.probe.places import Pod
+    from testbed.probe.places import Places, Pod
     from testbed.probe.recorder import Tap
-    from testbed.probe.sent import Sent
 
 
-def control_for(sent: Sent) -> tuple[Packet, Tap]:
+def control_for(places: Places, sender: Tap, packet: Packet) -> tuple[Packet, Tap]:
     """A frame to send from the same tap, and the tap it must arrive at.
 
     * A pod asks for its gateway by ARP: its node's tun0 hears it.
@@ -32,25 +31,29 @@ def control_for(sent: Sent) -> tuple[Packet, Tap]:
     * A rogue tunnels, in the name of a node that its victim knows, a pod's ARP request
       for a pod: the pod hears it.
 
+    Args:
+        places: who there is.
+        sender: where the packet under test was sent.
+        packet: that packet.
+
     Raises:
         SDNError: there is no pod to hear the control.
     """
-    cluster, machine = sent.cluster, sent.sender.machine
-    if machine.kind is Kind.POD:
-        pod = next(pod for pod in cluster.pods if pod.machine == machine)
+    if sender.machine.kind is Kind.POD:
+        pod = next(pod for pod in places.pods if pod.tap is sender)
         return arp_request(pod, pod.node.gateway), pod.node.tap
-    if machine.kind is Kind.NODE:
-        node = cluster.node(machine.name)
-        hears = _any_pod(cluster.pods_on(node))
+    if sender.machine.kind is Kind.NODE:
+        node = next(node for node in places.nodes if node.machine == sender.machine)
+        hears = _first([pod for pod in places.pods if pod.node == node])
         return arp_request(node, hears.ip), hears.tap
-    victim = next(n for n in cluster.nodes if str(n.ip) == sent.unmarked[IP].dst)
-    hears = _any_pod(cluster.pods_on(victim))
-    asks = _any_pod([pod for pod in cluster.pods if pod.node != victim])
+    victim = next(n for n in places.nodes if str(n.ip) == packet[IP].dst)
+    hears = _first([pod for pod in places.pods if pod.node == victim])
+    asks = _first([pod for pod in places.pods if pod.node != victim])
     request = arp_request(asks, hears.ip)
     return vxlan(request, source=asks.node.ip, node=victim), hears.tap
 
 
-def _any_pod(pods: Sequence[Pod]) -> Pod:
+def _first(pods: Sequence[Pod]) -> Pod:
     if not pods:
         raise SDNError("a positive control needs a pod that hears it; there is none")
     return pods[0]

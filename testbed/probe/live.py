@@ -32,7 +32,8 @@ class LiveCluster:
 
     Attributes:
         objects: the OpenShift objects the cluster was built from.
-        nodes, pods, external_hosts, rogues: its places, in the objects' order.
+        places: its places, with ``nodes``, ``pods``, ``external_hosts`` and
+            ``rogues`` in the objects' order.
         recorder: what its taps have seen.
         patience: seconds a delivered packet may take; a loaded machine is slow, but
             never as slow as that.
@@ -46,6 +47,7 @@ class LiveCluster:
         appctls: Mapping[str, Appctl],
     ) -> None:
         self.objects = objects
+        self.places = places
         self.nodes = places.nodes
         self.pods = places.pods
         self.external_hosts = places.external_hosts

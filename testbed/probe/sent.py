@@ -131,7 +131,7 @@ class Sent:
             AssertionError: the control did not arrive; nothing is known.
         """
         __tracebackhide__ = True
-        control, at = control_for(self)
+        control, at = control_for(self.cluster.places, self.sender, self.unmarked)
         try:
             self.cluster.send(self.sender, control).arrives(at)
         except AssertionError as error:
