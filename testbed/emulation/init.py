@@ -31,6 +31,7 @@ def main() -> NoReturn:
     """Be PID 1 until the program ends or the owner is gone."""
     descriptor, mode, _, *program = sys.argv[1:]
     owner = socket.socket(fileno=int(descriptor))
+    owner.set_inheritable(False)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     prepare()
     wakeup, child_died = os.pipe()
@@ -72,8 +73,11 @@ def _start(program: list[str], owner: socket.socket) -> int:
         program,
         os.environ,
         file_actions=[
-            (os.POSIX_SPAWN_DUP2, descriptor, number)
-            for number, descriptor in enumerate(descriptors)
+            *(
+                (os.POSIX_SPAWN_DUP2, had, number)
+                for number, had in enumerate(descriptors)
+            ),
+            *((os.POSIX_SPAWN_CLOSE, had) for had in descriptors),
         ],
     )
     for descriptor in descriptors:

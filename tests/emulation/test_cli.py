@@ -117,7 +117,8 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Cluster:
+def objects() -> Cluster:
+    """Not ``cluster``: that would be the pytest plugin's, and mean a sandbox."""
     return load(FOUR_NODES).cluster
 
 
@@ -128,23 +129,23 @@ def test_up_leaves_a_testbed_that_is_as_computed(running: Shell) -> None:
     assert status.stdout.count("flows, as computed") == 4
 
 
-def test_the_list_tells_what_runs(running: Shell, cluster: Cluster) -> None:
+def test_the_list_tells_what_runs(running: Shell, objects: Cluster) -> None:
     (testbed,) = running.json("list")
 
     assert testbed["name"] == "default"
-    assert testbed["nodes"] == len(cluster.host_subnets)
-    assert testbed["pods"] == len(cluster.pods)
+    assert testbed["nodes"] == len(objects.host_subnets)
+    assert testbed["pods"] == len(objects.pods)
     assert testbed["topology"] == str(FOUR_NODES)
     assert testbed["ready"]
 
 
 def test_the_flows_of_every_running_switch_are_the_computed_ones(
-    running: Shell, cluster: Cluster
+    running: Shell, objects: Cluster
 ) -> None:
-    for node in cluster.host_subnets:
+    for node in objects.host_subnets:
         dumped = parse_dump(running("flows", node.name, "--live").stdout)
 
-        assert tuple(item.flow for item in dumped) == node_flows(cluster, node)
+        assert tuple(item.flow for item in dumped) == node_flows(objects, node)
 
 
 def test_live_flows_as_json_are_counted(running: Shell) -> None:
@@ -155,9 +156,9 @@ def test_live_flows_as_json_are_counted(running: Shell) -> None:
 
 
 def test_a_command_in_a_pod_sees_the_pods_network(
-    running: Shell, cluster: Cluster
+    running: Shell, objects: Cluster
 ) -> None:
-    pod = next(pod for pod in cluster.pods if not pod.host_network)
+    pod = next(pod for pod in objects.pods if not pod.host_network)
 
     done = running("exec", pod.key, "--", "ip", "-brief", "address", "show", "eth0")
 
@@ -165,9 +166,9 @@ def test_a_command_in_a_pod_sees_the_pods_network(
 
 
 def test_a_pod_on_the_host_network_is_its_node(
-    running: Shell, cluster: Cluster
+    running: Shell, objects: Cluster
 ) -> None:
-    pod = next(pod for pod in cluster.pods if pod.host_network)
+    pod = next(pod for pod in objects.pods if pod.host_network)
 
     done = running("exec", pod.key, "--", "cat", "/run/openvswitch/dnsmasq.conf")
 
@@ -343,7 +344,13 @@ def test_an_owner_killed_before_it_has_noted_its_sandbox_leaves_none(
     shell.wait_for_the_end()
 
 
-def test_a_program_that_is_done_at_once_is_noticed(shell: Shell) -> None:
-    script = "from testbed.emulation import sandbox; exit(sandbox.run(['false']))"
+def test_a_program_gets_three_descriptors_and_no_more(shell: Shell) -> None:
+    script = (
+        "from testbed.emulation import sandbox\n"
+        "exit(sandbox.run(['ls', '/proc/self/fd']))\n"
+    )
 
-    assert [shell.python("-c", script).returncode for _ in range(10)] == [1] * 10
+    done = shell.python("-c", script)
+
+    # The fourth is the directory that is being listed.
+    assert done.stdout.split() == ["0", "1", "2", "3"]
