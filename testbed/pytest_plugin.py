@@ -95,7 +95,8 @@ def running_cluster(
     topology: Path, pytestconfig: pytest.Config
 ) -> Iterator[LiveCluster]:
     """The cluster of the run, built once."""
-    from testbed.emulation.build import choose_datapath, running_cluster
+    from testbed.emulation.build import running_cluster
+    from testbed.emulation.prerequisites import choose_datapath
     from testbed.emulation.wiring import Datapath
     from testbed.probe import LiveCluster
     from testbed.topology import load

@@ -12,7 +12,6 @@ from testbed.emulation import machines
 from testbed.emulation.machines import RUN_DIR, Kind, Machine
 from testbed.emulation.net import ClusterNet
 from testbed.emulation.nodes import NodeBuild, running_node
-from testbed.emulation.prerequisites import choose_datapath
 from testbed.emulation.services import serving
 from testbed.emulation.wiring import (
     GATEWAY,
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
 
     from testbed.emulation.wiring import Wire
     from testbed.model import Cluster
-
-__all__ = ["ECHO_PORTS", "choose_datapath", "running_cluster"]
 
 ECHO_PORTS = (7, 80)
 """Where an external host echoes, on UDP and TCP."""

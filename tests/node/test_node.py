@@ -41,8 +41,8 @@ def test_the_route_to_the_nodes_own_subnet_is_gone(oc_04: Node) -> None:
     "line",
     [
         (
-            '-A FORWARD -i tun0 ! -o tun0 -m comment --comment "administrator overrides" '
-            "-j OPENSHIFT-ADMIN-OUTPUT-RULES"
+            "-A FORWARD -i tun0 ! -o tun0 -m comment --comment "
+            '"administrator overrides" -j OPENSHIFT-ADMIN-OUTPUT-RULES'
         ),
         (
             '-A OPENSHIFT-FIREWALL-ALLOW -i tun0 -m comment --comment "from SDN to '
