@@ -76,12 +76,9 @@ COMMANDS = {
 }
 
 ROWS = {
-    "four nodes, 16 pods: up": ("up", "mn"),
-    "four nodes, 16 pods: down (mn: in the line above)": ("down", ""),
-    "all scenarios, build included (mn: 16 hosts, pingall)": (
-        "scenarios",
-        "mn pingall",
-    ),
+    "up, 16 pods (mn: up and down)": ("up", "mn"),
+    "down": ("down", ""),
+    "all scenarios (mn: pingall)": ("scenarios", "mn pingall"),
 }
 
 

@@ -47,7 +47,7 @@ _QUIET = {
 class NetnsHost(Host):  # type: ignore[misc]  # Mininet has no types
     """A Mininet host that is only a namespace until it is asked for a shell."""
 
-    def startShell(self, mnopts: str | None = None) -> None:  # noqa: N802, ARG002 - Mininet's
+    def startShell(self, mnopts: str | None = None) -> None:  # noqa: ARG002 - Mininet's
         """Start the process that holds the namespaces; called by Mininet."""
         self.holder = subprocess.Popen(
             ["mnexec", "-n", "sleep", "infinity"],
@@ -58,7 +58,7 @@ class NetnsHost(Host):  # type: ignore[misc]  # Mininet has no types
         )
         self.pid = self.holder.pid
 
-    def cmd(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - Mininet's
+    def cmd(self, *args: Any, **kwargs: Any) -> Any:
         """Run a command in this machine's shell, as ``mininet.node.Node.cmd``."""
         if not self.shell:
             holder = self.pid
@@ -77,7 +77,7 @@ class VethLink(Link):  # type: ignore[misc]  # Mininet has no types
     """A Mininet link whose veth pair exists already."""
 
     @classmethod
-    def makeIntfPair(cls, *_args: Any, **_kwargs: Any) -> None:  # noqa: N802, ANN401
+    def makeIntfPair(cls, *_args: Any, **_kwargs: Any) -> None:
         """Make nothing; ``ClusterNet`` made every pair at once."""
 
     def delete(self) -> None:

@@ -94,7 +94,7 @@ def configure(database_socket: Path, bridges: Sequence[Bridge], version: str) ->
         database.close()
 
 
-def _connect(database_socket: Path) -> Any:  # noqa: ANN401 - ovs has no types
+def _connect(database_socket: Path) -> Any:
     helper = idl.SchemaHelper(schema_json=json.loads(_schema()))
     for table, columns in _COLUMNS.items():
         helper.register_columns(table, list(columns))
@@ -111,7 +111,7 @@ def _schema() -> str:
 
 
 def _run_until(
-    database: Any,  # noqa: ANN401 - ovs has no types
+    database: Any,
     condition: Callable[[], bool],
     *,
     what: str,
@@ -133,7 +133,7 @@ def _run_until(
 
 
 def _insert(
-    database: Any,  # noqa: ANN401 - ovs has no types
+    database: Any,
     bridges: Sequence[Bridge],
     version: str,
 ) -> None:
@@ -162,10 +162,10 @@ def _insert(
 
 
 def _insert_port(
-    transaction: Any,  # noqa: ANN401 - ovs has no types
-    tables: Any,  # noqa: ANN401 - ovs has no types
+    transaction: Any,
+    tables: Any,
     port: Port,
-) -> Any:  # noqa: ANN401 - ovs has no types
+) -> Any:
     interface = transaction.insert(tables["Interface"])
     interface.name = port.name
     interface.type = port.type
@@ -181,7 +181,7 @@ def _insert_port(
     return row
 
 
-def _check_ports(database: Any, bridges: Sequence[Bridge]) -> None:  # noqa: ANN401
+def _check_ports(database: Any, bridges: Sequence[Bridge]) -> None:
     interfaces = {row.name: row for row in database.tables["Interface"].rows.values()}
     for port in (port for bridge in bridges for port in bridge.ports):
         row = interfaces[port.name]

@@ -155,7 +155,9 @@ class Recorder:
             poll.register(descriptor, select.EPOLLIN)
         while not self._ended:
             asked = self._asked
-            ready = [descriptor for descriptor, _ in poll.poll(_idle(asked, self))]
+            # While somebody waits for silence, silence is an answer.
+            timeout = 0 if asked > self._answered else None
+            ready = [descriptor for descriptor, _ in poll.poll(timeout)]
             if self._wake.fileno() in ready:
                 self._wake.recv(512)
                 ready.remove(self._wake.fileno())
@@ -166,11 +168,6 @@ class Recorder:
                     self._answered = asked
                 self._news.notify_all()
         poll.close()
-
-
-def _idle(asked: int, recorder: Recorder) -> float:
-    """How long to wait for a frame: not at all while somebody waits for silence."""
-    return 0 if asked > recorder._answered else -1  # noqa: SLF001 - its own helper
 
 
 def _drain(tap: Tap) -> Iterator[Sighting]:
