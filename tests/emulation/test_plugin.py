@@ -115,3 +115,19 @@ def test_a_topology_with_errors_is_told_in_lines(tmp_path: Path) -> None:
     assert "ClusterNetwork: is missing" in output
     assert "Traceback" not in output
     assert status != 0
+
+
+def test_a_scenario_is_proven_by_the_flow_that_turns_it_red(tmp_path: Path) -> None:
+    status, output = run(tmp_path, DELIVERED, "--prove-red")
+
+    table = output.partition("scenario → flow deleted → failure")[2]
+    assert "- oc-04.test: table=80,priority=200 actions=output:NXM_NX_REG2[]" in table
+    assert "! not delivered to kube-service-catalog/apiserver-x5nq4" in table
+    assert status == 0
+
+
+def test_a_scenario_that_cannot_fail_is_found_out(tmp_path: Path) -> None:
+    status, output = run(tmp_path, TWO_PODS, "--prove-red")
+
+    assert "passes whichever of the flows it hits is missing" in output
+    assert status == 1
