@@ -8,49 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testbed.errors import PrerequisiteError
 from testbed.model import ClusterNetworkEntry, HostSubnet
-from testbed.openflow import OFPort
-from testbed.ovs import Bridge, Port, Switch, configure, start_daemons
-from testbed.ovs.daemons import create_database
 from testbed.pipeline import node_flows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from testbed.model import Cluster
+    from testbed.ovs import Switch
 
 pytestmark = pytest.mark.switch
-
-BR0 = Bridge(
-    name="br0",
-    datapath_type="dummy",
-    fail_mode="secure",
-    protocols=("OpenFlow13",),
-    ports=(
-        Port(name="vxlan0", type="dummy", ofport=OFPort.VXLAN0),
-        Port(name="tun0", type="dummy", ofport=OFPort.TUN0),
-        Port(name="web", type="dummy", ofport=3),
-        Port(name="db", type="dummy", ofport=28),
-    ),
-)
-
-
-@pytest.fixture
-def br0(tmp_path: Path) -> Iterator[Switch]:
-    """A real ovs-vswitchd whose datapath moves no packets."""
-    database = tmp_path / "empty.db"
-    try:
-        create_database(database)
-    except PrerequisiteError as error:
-        pytest.skip(str(error))
-    run_dir = tmp_path / "run"
-    run_dir.mkdir()
-    options = ("--enable-dummy=override", "--disable-system")
-    with start_daemons(run_dir, database=database, options=options) as daemons:
-        configure(daemons.database_socket, [BR0], version="3.1.0")
-        yield Switch(run_dir=run_dir)
 
 
 def assert_dumped_as_written(br0: Switch, cluster: Cluster) -> None:
