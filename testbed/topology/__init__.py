@@ -7,17 +7,17 @@ says what no cluster can be. Every step collects problems, so that all are told 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from testbed.errors import TopologyError
-from testbed.model import Cluster
+from testbed.model import Cluster, Plugin
 from testbed.topology.check import check
 from testbed.topology.complete import complete
-from testbed.topology.document import read
+from testbed.topology.document import Node, read
 from testbed.topology.objects import KINDS, Entry, Source, objects, parse
-from testbed.topology.problem import Problem
+from testbed.topology.problem import Problem, printable, shortened
 from testbed.topology.schema import Phase, Pod
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from testbed.topology.schema import Object
 
 __all__ = ["Topology", "load", "loads"]
+
+_POLICIES = ("NetworkPolicy", "EgressNetworkPolicy")
+"""Kinds that mean nothing under ovs-subnet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +50,12 @@ def load(path: Path) -> Topology:
     try:
         text = path.read_bytes().decode()
     except OSError as error:
-        raise TopologyError([f"{path}: {(error.strerror or '').lower()}"]) from error
+        text = f"{path}: {(error.strerror or 'cannot be read').lower()}"
+        raise TopologyError([printable(text)]) from error
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        raise TopologyError([f"{path}:{line}: is not UTF-8 text"]) from error
+        problem = Problem(line, "is not UTF-8 text")
+        raise TopologyError([problem.render(str(path))]) from error
     return loads(text, str(path))
 
 
@@ -63,39 +68,51 @@ def loads(text: str, filename: str) -> Topology:
     problems: list[Problem] = []
     warnings: list[Problem] = []
     documents = read(text, problems)
-    sources = [s for document in documents for s in objects(document, problems)]
-    if not sources and not problems:
+    # Broken YAML and, where a "---" is missing, keys given twice hide other objects.
+    sources = [Source("", "", Node(1, None))] if problems else []
+    sources += [s for document in documents for s in objects(document, problems)]
+    if not sources:
         problems.append(Problem(1, "holds no objects"))
-    known = _pass_over_unknown_kinds(sources, warnings)
-    entries = _pass_over_idle_pods(
-        [Entry(value, s) for s in known if (value := parse(s, problems))], warnings
-    )
-    problems += _repeated_objects(known)
+    known, repeated = _distinct(_pass_over_unknown_kinds(sources, warnings), problems)
     if sources:
         problems += _missing_kinds(known)
-    names = {source.key for source in known if source.kind == "HostSubnet"}
-    draft = complete(entries, names, problems)
+    entries, broken = [], repeated
+    for source in known:
+        if source.kind and (value := parse(source, problems)):
+            entries.append(Entry(value, source))
+        else:
+            broken.append(source)
+    entries = _pass_over_idle_pods(entries, warnings)
+    draft = complete(entries, broken, problems)
     problems += check(draft)
     if problems:
-        ordered = sorted(problems, key=lambda problem: problem.line)
-        rendered = (problem.render(filename) for problem in ordered)
-        raise TopologyError(tuple(dict.fromkeys(rendered)))
-    return Topology(
-        cluster=_cluster(draft),
-        warnings=tuple(warning.render(filename) for warning in warnings),
-    )
+        raise TopologyError(_rendered(problems, filename))
+    return Topology(cluster=_cluster(draft), warnings=_rendered(warnings, filename))
+
+
+def _rendered(problems: Iterable[Problem], filename: str) -> tuple[str, ...]:
+    ordered = sorted(problems, key=lambda problem: problem.line)
+    return tuple(dict.fromkeys(problem.render(filename) for problem in ordered))
 
 
 def _pass_over_unknown_kinds(
-    sources: Sequence[Source], warnings: list[Problem]
+    sources: Iterable[Source], warnings: list[Problem]
 ) -> list[Source]:
     """Leave out the kinds that the testbed does not read, with a warning for each."""
-    unknown = Counter(source.kind for source in sources if source.kind not in KINDS)
-    for kind, number in unknown.items():
-        first = next(source for source in sources if source.kind == kind)
-        text = f"{kind}: {number} passed over; nothing is made of this kind yet"
-        warnings.append(Problem(first.node.line, text))
-    return [source for source in sources if source.kind in KINDS]
+    known: list[Source] = []
+    unknown: dict[str, list[Source]] = defaultdict(list)
+    for source in sources:
+        kept = (
+            known if source.kind in KINDS or not source.kind else unknown[source.kind]
+        )
+        kept.append(source)
+    for kind, passed_over in unknown.items():
+        reason = "nothing is made of this kind yet"
+        if kind in _POLICIES:
+            reason = f"{Plugin.SUBNET} enforces none"
+        text = f"{shortened(kind)}: {len(passed_over)} passed over; {reason}"
+        warnings.append(Problem(passed_over[0].node.line, text))
+    return known
 
 
 def _pass_over_idle_pods(
@@ -112,19 +129,30 @@ def _pass_over_idle_pods(
     return kept
 
 
-def _repeated_objects(sources: Iterable[Source]) -> Iterable[Problem]:
+def _distinct(
+    sources: Iterable[Source], problems: list[Problem]
+) -> tuple[list[Source], list[Source]]:
+    """The first object of each name, and the others, which may be of any name."""
     first: dict[tuple[object, str], Source] = {}
+    kept, repeated = [], []
     for source in sources:
-        holder = first.setdefault((KINDS[source.kind].model, source.key), source)
-        if holder is not source and source.key:
+        holder = source
+        if source.kind and source.key:
+            identity = KINDS[source.kind].model, source.key
+            holder = first.setdefault(identity, source)
+        if holder is source:
+            kept.append(source)
+        else:
             text = f"is there twice; first in line {holder.node.line}"
-            yield source.problem((), text)
+            problems.append(source.problem((), text))
+            repeated.append(Source(source.kind, "", source.node))
+    return kept, repeated
 
 
 def _missing_kinds(sources: Sequence[Source]) -> Iterable[Problem]:
     """Say which objects a cluster cannot be without, or have more than one of."""
     for kind in ("ClusterNetwork", "HostSubnet"):
-        if not any(source.kind == kind for source in sources):
+        if not any(source.kind in (kind, "") for source in sources):
             yield Problem(1, f"{kind}: is missing; a cluster needs one")
     for kind in ("ClusterNetwork", "Underlay"):
         for extra in [source for source in sources if source.kind == kind][1:]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def free(candidates: Iterable[T], taken: Container[T]) -> Iterator[T]:
+def free(candidates: Iterable[T], taken: Container[object]) -> Iterator[T]:
     """Yield the candidates that nobody insists on; each is handed out once."""
     return (candidate for candidate in candidates if candidate not in taken)
 

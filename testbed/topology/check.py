@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import combinations
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from testbed.model import DOCKER_NETWORK, Plugin
 from testbed.topology.allocation import is_host_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Iterator
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
     from ipaddress import IPv4Address, IPv4Network
 
     from testbed import model
@@ -19,162 +18,225 @@ if TYPE_CHECKING:
 
 ValueT = TypeVar("ValueT")
 
+Fault: TypeAlias = "tuple[Entry[ValueT], str]"
+"""An object, and what is wrong with the field in question."""
+
 
 def check(draft: Draft) -> Iterator[Problem]:
-    """Yield everything that keeps a draft from being a cluster."""
+    """Yield everything that keeps a draft from being a cluster.
+
+    Nothing is measured by what is wrong itself: addresses are held against ranges only
+    when no ranges overlap, and pods against their node only when it is right.
+    """
+    nodes = draft.host_subnets
+    overlaps = list(_check_ranges(draft))
+    network = draft.network.value if draft.network and not overlaps else None
+    underlay = draft.underlay if not overlaps else None
+    subnets = list(_subnet_faults(nodes, network))
+    addresses = list(_address_faults(nodes, network, underlay))
+    pod_ips = _pod_ip_faults(
+        draft.pods,
+        homes=_by_name(nodes, without=subnets),
+        hosts=_by_name(nodes, without=addresses),
+    )
+    ofports = _repeated(
+        (entry for entry in draft.pods if not entry.value.host_network),
+        lambda pod: pod.ofport,
+        among=lambda pod: pod.node,
+    )
+    cluster_ips = _cluster_ip_faults(draft.services, network)
+    yield from overlaps
     if draft.network:
-        yield from _check_network(draft.network)
-        yield from _check_nodes(draft.host_subnets, draft.network.value)
-        yield from _check_services(draft.services, draft.network.value)
-    if draft.network and draft.underlay:
-        yield from _check_underlay(draft.underlay, draft)
-    yield from _check_pods(draft)
+        yield from _check_plugin(draft.network)
+    if underlay:
+        yield from _check_underlay(underlay, nodes)
+    yield from _problems(("subnet",), subnets)
+    yield from _problems(("hostIP",), addresses)
+    yield from _problems(("status", "podIP"), pod_ips)
+    yield from _problems(("metadata", "annotations", "testbed/ofport"), ofports)
+    yield from _problems(("spec", "clusterIP"), cluster_ips)
 
 
-def _check_network(entry: Entry[model.ClusterNetwork]) -> Iterator[Problem]:
-    network, source = entry
-    if network.plugin is not Plugin.SUBNET:
-        text = f"{network.plugin} is not supported yet; use {Plugin.SUBNET}"
-        yield source.problem(("pluginName",), text)
-    ranges = [("clusterNetworks", item.cidr) for item in network.cluster_networks]
-    named = [*ranges, ("serviceNetwork", network.service_network)]
-    for (_, first), (field, second) in combinations(named, 2):
-        if first.overlaps(second):
-            yield source.problem((field,), f"{second} overlaps {first}")
-    for field, cidr in named:
-        if cidr.overlaps(DOCKER_NETWORK):
-            text = f"{cidr} overlaps docker0's {DOCKER_NETWORK}"
-            yield source.problem((field,), text)
+def _check_plugin(entry: Entry[model.ClusterNetwork]) -> Iterator[Problem]:
+    plugin = entry.value.plugin
+    if plugin is not Plugin.SUBNET:
+        text = f"{plugin} is not supported yet; use {Plugin.SUBNET}"
+        yield entry.source.problem(("pluginName",), text)
 
 
-def _check_nodes(
-    nodes: Iterable[Entry[model.HostSubnet]], network: model.ClusterNetwork
-) -> Iterator[Problem]:
-    nodes = tuple(nodes)
-    yield from _repeated(nodes, lambda node: node.host_ip, ("hostIP",))
-    for (first, _), (second, source) in combinations(nodes, 2):
-        if first.subnet.overlaps(second.subnet):
-            text = f"{second.subnet} overlaps {first.subnet} of {first.name}"
-            yield source.problem(("subnet",), text)
-    for node, source in nodes:
-        for cidr in (*_ranges(network), network.service_network):
-            if node.host_ip in cidr:
-                text = f"{node.host_ip} is inside the cluster's own {cidr}"
-                yield source.problem(("hostIP",), text)
-        home = [e for e in network.cluster_networks if node.subnet.subnet_of(e.cidr)]
-        if not home:
-            text = f"{node.subnet} is in none of the clusterNetworks"
-            yield source.problem(("subnet",), text)
-        elif node.subnet.prefixlen != 32 - home[0].host_subnet_length:
+def _check_ranges(draft: Draft) -> Iterator[Problem]:
+    """Yield a problem for each range that overlaps one before it."""
+    before = [("docker0's", DOCKER_NETWORK)]
+    for source, path, cidr in _ranges(draft):
+        for name, other in before:
+            if cidr.overlaps(other):
+                yield source.problem(path, f"{cidr} overlaps {name} {other}")
+        before.append((str(path[0]), cidr))
+
+
+def _ranges(draft: Draft) -> Iterator[tuple[Source, Path, IPv4Network]]:
+    if draft.network:
+        network, source = draft.network
+        for number, entry in enumerate(network.cluster_networks):
+            yield source, ("clusterNetworks", number, "CIDR"), entry.cidr
+        yield source, ("serviceNetwork",), network.service_network
+    if draft.underlay:
+        underlay, source = draft.underlay
+        yield source, ("subnet",), underlay.subnet
+        yield source, ("externalNetwork",), underlay.external_network
+
+
+def _subnet_faults(
+    nodes: Iterable[Entry[model.HostSubnet]], network: model.ClusterNetwork | None
+) -> Iterator[Fault[model.HostSubnet]]:
+    """Yield the nodes whose subnet is another's or no part of the cluster network.
+
+    Equal parts that start where they may overlap only when they are the same.
+    """
+    yield from _repeated(nodes, lambda node: node.subnet)
+    ranges = network.cluster_networks if network else ()
+    for entry in nodes if ranges else ():
+        subnet = entry.value.subnet
+        homes = [home for home in ranges if subnet.overlaps(home.cidr)]
+        if not homes:
+            yield entry, f"{subnet} is in none of the clusterNetworks"
+        elif subnet.prefixlen != 32 - homes[0].host_subnet_length:
             text = (
-                f"{node.subnet} must be a /{32 - home[0].host_subnet_length}, "
-                f"as hostSubnetLength {home[0].host_subnet_length} says"
+                f"{subnet} must be a /{32 - homes[0].host_subnet_length}, "
+                f"as hostSubnetLength {homes[0].host_subnet_length} says"
             )
-            yield source.problem(("subnet",), text)
+            yield entry, text
 
 
-def _check_services(
-    services: Iterable[Entry[model.Service]], network: model.ClusterNetwork
+def _address_faults(
+    nodes: Iterable[Entry[model.HostSubnet]],
+    network: model.ClusterNetwork | None,
+    underlay: Entry[model.Underlay] | None,
+) -> Iterator[Fault[model.HostSubnet]]:
+    """Yield the nodes whose address is another's or none of the underlay's."""
+    yield from _repeated(nodes, lambda node: node.host_ip)
+    own = [DOCKER_NETWORK]
+    if network:
+        own += [entry.cidr for entry in network.cluster_networks]
+        own += [network.service_network]
+    for entry in nodes:
+        ip = entry.value.host_ip
+        inside = [cidr for cidr in own if ip in cidr]
+        if inside:
+            yield entry, f"{ip} is inside the cluster's own {inside[0]}"
+        elif underlay and not is_host_of(ip, underlay.value.subnet):
+            yield entry, f"{ip} is no host address of {underlay.value.subnet}"
+        elif underlay and ip == underlay.value.gateway:
+            yield entry, f"{ip} is the gateway's"
+
+
+def _cluster_ip_faults(
+    services: Iterable[Entry[model.Service]], network: model.ClusterNetwork | None
+) -> Iterator[Fault[model.Service]]:
+    published = [entry for entry in services if entry.value.cluster_ip]
+    yield from _repeated(published, lambda service: service.cluster_ip)
+    for entry in published:
+        ip = entry.value.cluster_ip
+        if network and ip and not is_host_of(ip, network.service_network):
+            yield entry, f"{ip} is no host address of {network.service_network}"
+
+
+def _pod_ip_faults(
+    pods: Iterable[Entry[model.Pod]],
+    *,
+    homes: Mapping[str, model.HostSubnet],
+    hosts: Mapping[str, model.HostSubnet],
+) -> Iterator[Fault[model.Pod]]:
+    """Yield the pods whose address is another's or none of their node's.
+
+    Args:
+        pods: all of them.
+        homes: the nodes whose subnet is right.
+        hosts: the nodes whose address is right.
+    """
+    placed = []
+    for entry in pods:
+        pod = entry.value
+        if pod.host_network:
+            host = hosts.get(pod.node)
+            if host and pod.ip != host.host_ip:
+                text = (
+                    f"must be {host.host_ip}, the address of its node, "
+                    f"since hostNetwork is true, not {pod.ip}"
+                )
+                yield entry, text
+        elif home := homes.get(pod.node):
+            if not is_host_of(pod.ip, home.subnet):
+                text = f"{pod.ip} is no host address of {home.subnet} on {home.name}"
+                yield entry, text
+            elif pod.ip == home.gateway:
+                yield entry, f"{pod.ip} is tun0's on {home.name}"
+            else:
+                placed.append(entry)
+    yield from _repeated(placed, lambda pod: pod.ip)
+
+
+def _check_underlay(
+    entry: Entry[model.Underlay], nodes: Iterable[Entry[model.HostSubnet]]
 ) -> Iterator[Problem]:
-    services = tuple(entry for entry in services if entry.value.cluster_ip)
-    where = ("spec", "clusterIP")
-    yield from _repeated(services, lambda service: service.cluster_ip, where)
-    for service, source in services:
-        ip = service.cluster_ip
-        if ip and not is_host_of(ip, network.service_network):
-            text = f"{ip} is outside serviceNetwork {network.service_network}"
-            yield source.problem(where, text)
-
-
-def _check_underlay(entry: Entry[model.Underlay], draft: Draft) -> Iterator[Problem]:
     underlay, source = entry
-    network = draft.network.value if draft.network else None
-    for field, own in (
-        ("subnet", underlay.subnet),
-        ("externalNetwork", underlay.external_network),
-    ):
-        others = [*_ranges(network), network.service_network] if network else []
-        for other in (*others, DOCKER_NETWORK):
-            if own.overlaps(other):
-                yield source.problem((field,), f"{own} overlaps {other}")
-    if underlay.subnet.overlaps(underlay.external_network):
-        text = f"{underlay.external_network} overlaps subnet {underlay.subnet}"
-        yield source.problem(("externalNetwork",), text)
-    taken = {underlay.gateway: "the gateway"}
-    yield from _outside(source, ("gateway",), underlay.gateway, underlay.subnet)
-    for node, node_source in draft.host_subnets:
-        where: Path = ("hostIP",)
-        yield from _outside(node_source, where, node.host_ip, underlay.subnet)
-        if node.host_ip == underlay.gateway:
-            text = f"{node.host_ip} is the gateway's"
-            yield node_source.problem(where, text)
-        taken.setdefault(node.host_ip, node.name)
-    yield from _check_hosts(entry, "rogues", underlay.rogues, underlay.subnet, taken)
-    external = underlay.external_network
-    taken = {underlay.external_gateway: "the gateway"}
-    where = ("externalGateway",)
-    yield from _outside(source, where, underlay.external_gateway, external)
+    subnet, external = underlay.subnet, underlay.external_network
+    yield from _outside(source, ("gateway",), underlay.gateway, subnet)
+    gateway = underlay.external_gateway
+    yield from _outside(source, ("externalGateway",), gateway, external)
+    taken = {node.host_ip: node.name for node, _ in nodes}
+    taken[underlay.gateway] = "the gateway"
+    yield from _check_hosts(source, "rogues", underlay.rogues, subnet, taken)
     hosts = underlay.external_hosts
-    yield from _check_hosts(entry, "externalHosts", hosts, external, taken)
+    taken = {gateway: "the gateway"}
+    yield from _check_hosts(source, "externalHosts", hosts, external, taken)
 
 
 def _check_hosts(
-    entry: Entry[model.Underlay],
+    source: Source,
     field: str,
-    hosts: tuple[model.UnderlayHost, ...],
+    hosts: Iterable[model.UnderlayHost],
     network: IPv4Network,
     taken: dict[IPv4Address, str],
 ) -> Iterator[Problem]:
     names = set[str]()
     for number, host in enumerate(hosts):
         where: Path = (field, number, "ip")
-        yield from _outside(entry.source, where, host.ip, network)
+        yield from _outside(source, where, host.ip, network)
         if host.ip in taken:
-            text = f"{host.ip} is {taken[host.ip]}'s already"
-            yield entry.source.problem(where, text)
+            yield source.problem(where, f"{host.ip} is {taken[host.ip]}'s already")
         if host.name in names:
             text = f"{host.name!r} is another one's name already"
-            yield entry.source.problem((field, number, "name"), text)
+            yield source.problem((field, number, "name"), text)
         taken.setdefault(host.ip, host.name)
         names.add(host.name)
 
 
-def _check_pods(draft: Draft) -> Iterator[Problem]:
-    nodes = {node.name: node for node, _ in draft.host_subnets}
-    where: Path = ("status", "podIP")
-    pods = tuple(entry for entry in draft.pods if not entry.value.host_network)
-    yield from _repeated(pods, lambda pod: pod.ip, where)
-    annotation: Path = ("metadata", "annotations", "testbed/ofport")
-    yield from _repeated(pods, lambda pod: (pod.node, pod.ofport), annotation)
-    for pod, source in pods:
-        node = nodes[pod.node]
-        if not is_host_of(pod.ip, node.subnet):
-            text = f"{pod.ip} is outside {node.subnet} of its node {node.name}"
-            yield source.problem(where, text)
-        elif pod.ip == node.gateway:
-            text = f"{pod.ip} is tun0's of its node {node.name}"
-            yield source.problem(where, text)
-    for pod, source in draft.pods:
-        if pod.host_network and pod.ip != nodes[pod.node].host_ip:
-            text = (
-                f"must be {nodes[pod.node].host_ip}, the address of its node, "
-                f"since hostNetwork is true, not {pod.ip}"
-            )
-            yield source.problem(where, text)
+def _problems(path: Path, faults: Iterable[Fault[object]]) -> Iterator[Problem]:
+    return (entry.source.problem(path, text) for entry, text in faults)
+
+
+def _by_name(
+    nodes: Iterable[Entry[model.HostSubnet]],
+    *,
+    without: Iterable[Fault[model.HostSubnet]],
+) -> dict[str, model.HostSubnet]:
+    wrong = {entry.value.name for entry, _ in without}
+    return {node.name: node for node, _ in nodes if node.name not in wrong}
 
 
 def _repeated(
-    entries: Iterable[Entry[ValueT]], key: Callable[[ValueT], Hashable], where: Path
-) -> Iterator[Problem]:
-    """Yield a problem for each value that an earlier object has, too."""
+    entries: Iterable[Entry[ValueT]],
+    value: Callable[[ValueT], Hashable],
+    *,
+    among: Callable[[ValueT], Hashable] = lambda _: None,
+) -> Iterator[Fault[ValueT]]:
+    """Yield the objects with a value that an earlier one has, too."""
     first: dict[Hashable, Entry[ValueT]] = {}
     for entry in entries:
-        value = key(entry.value)
-        holder = first.setdefault(value, entry)
+        holder = first.setdefault((among(entry.value), value(entry.value)), entry)
         if holder is not entry:
-            shown = value[-1] if isinstance(value, tuple) else value
-            text = f"{shown} is that of {holder.source} already"
-            yield entry.source.problem(where, text)
+            yield entry, f"{value(entry.value)} is that of {holder.source} already"
 
 
 def _outside(
@@ -182,7 +244,3 @@ def _outside(
 ) -> Iterator[Problem]:
     if not is_host_of(ip, network):
         yield source.problem(where, f"{ip} is no host address of {network}")
-
-
-def _ranges(network: model.ClusterNetwork) -> list[IPv4Network]:
-    return [entry.cidr for entry in network.cluster_networks]

@@ -26,6 +26,7 @@ from testbed.topology.surroundings import completed_underlay
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Set as AbstractSet
 
     from testbed.topology.problem import Problem
 
@@ -55,14 +56,14 @@ class Draft:
 
 def complete(
     entries: Sequence[Entry[schema.Object]],
-    node_names: Collection[str],
+    broken: Collection[Source],
     problems: list[Problem],
 ) -> Draft:
     """Complete a cluster's objects.
 
     Args:
         entries: the objects whose shape is right, in the order of the file.
-        node_names: the names of all HostSubnets, those of wrong shape too.
+        broken: the others; problems tell of them, so nobody is blamed for needing them.
         problems: takes what cannot be completed.
     """
 
@@ -70,9 +71,12 @@ def complete(
         return [Entry(v, source) for v, source in entries if isinstance(v, kind)]
 
     api_pods = of(schema.Pod)
+    api_nodes = of(schema.HostSubnet)
     network = next(map(_network, of(schema.ClusterNetwork)), None)
-    nodes = tuple(_host_subnets(of(schema.HostSubnet), network, problems))
-    pods = tuple(_pods(api_pods, nodes, node_names, problems))
+    nodes = tuple(_host_subnets(api_nodes, network, problems))
+    names = {node.metadata.name for node, _ in api_nodes}
+    names |= {source.key for source in broken if source.kind in ("HostSubnet", "")}
+    pods = tuple(_pods(api_pods, nodes, names, problems))
     services = tuple(completed_services(of(schema.Service), network, problems))
     endpoints = [given_endpoints(entry.value) for entry in of(schema.Endpoints)]
     endpoints += _missing_endpoints(endpoints, services, pods, api_pods)
@@ -90,7 +94,9 @@ def complete(
         pods=pods,
         services=services,
         endpoints=tuple(endpoints),
-        underlay=_underlay(of(schema.Underlay), of(schema.HostSubnet), network),
+        underlay=None
+        if any(source.kind in ("Underlay", "") for source in broken)
+        else _underlay(of(schema.Underlay), api_nodes, network, problems),
     )
 
 
@@ -139,9 +145,17 @@ def _host_subnets(
 def _pods(
     pods: Sequence[Entry[schema.Pod]],
     nodes: Iterable[Entry[model.HostSubnet]],
-    node_names: Collection[str],
+    node_names: AbstractSet[str],
     problems: list[Problem],
 ) -> Iterator[Entry[model.Pod]]:
+    """Put each pod on its node.
+
+    Args:
+        pods: the running pods.
+        nodes: the nodes that there is enough known of.
+        node_names: the names of all nodes; an empty one may be any.
+        problems: takes what keeps a pod from its place.
+    """
     taken_ips = {pod.status.pod_ip for pod, _ in pods}
     taken_ofports: dict[str | None, set[int | None]] = defaultdict(set)
     for pod, _ in pods:
@@ -153,11 +167,15 @@ def _pods(
     }
     ofports = {name: free(count(3), taken_ofports[name]) for name in hosts}
     for pod, source in pods:
-        node = hosts.get(pod.spec.node_name or "")
+        name = pod.spec.node_name
+        if name is None:
+            text = "is missing; a running pod has a node"
+            problems.append(source.problem(("spec", "nodeName"), text))
+            continue
+        node = hosts.get(name)
         if node is None:
-            if pod.spec.node_name not in node_names:
-                named = shown(pod.spec.node_name) if pod.spec.node_name else "missing"
-                text = f"must be the name of a HostSubnet, not {named}"
+            if node_names and not node_names & {name, ""}:
+                text = f"must be the name of a HostSubnet, not {shown(name)}"
                 problems.append(source.problem(("spec", "nodeName"), text))
             continue
         own_network = not pod.spec.host_network
@@ -234,19 +252,20 @@ def _underlay(
     underlays: Sequence[Entry[schema.Underlay]],
     nodes: Sequence[Entry[schema.HostSubnet]],
     network: Entry[model.ClusterNetwork] | None,
+    problems: list[Problem],
 ) -> Entry[model.Underlay] | None:
     """The file's underlay, or one that fits around the nodes."""
     if not nodes or not network:
         return None
-    given, source = (
+    given = (
         underlays[0]
         if underlays
         else Entry(schema.Underlay(), Source("Underlay", "", network.source.node))
     )
     ranges = [entry.cidr for entry in network.value.cluster_networks]
-    occupied = [*ranges, network.value.service_network]
+    occupied = [*ranges, network.value.service_network, model.DOCKER_NETWORK]
     host_ips = {node.host_ip for node in _values(nodes)}
-    return Entry(completed_underlay(given, host_ips, occupied), source)
+    return completed_underlay(given, host_ips, occupied, problems)
 
 
 def _values(entries: Iterable[Entry[ValueT]]) -> list[ValueT]:

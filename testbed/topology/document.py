@@ -2,13 +2,13 @@
 
 PyYAML's composer would expand anchors, keep the last of two equal keys without a word
 and recurse as deep as the file likes; so values are made from the parser's events here.
-Plain scalars are read as go-yaml, and so ``oc``, does: ``on`` and ``1e5`` are no strings.
+Plain scalars are read as by go-yaml, and so ``oc``: ``on`` and ``1e5`` are no strings.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeAlias, cast
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import yaml
 
@@ -22,8 +22,8 @@ Scalar: TypeAlias = str | int | float | bool | None
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DEEPEST = 64
 """Levels of nesting; a Pod has about ten."""
-_MOST = 1_000_000
-"""Values in one file: ``oc get -o yaml`` of some three thousand pods."""
+_MOST = 500_000
+"""Values in one file: ``oc get -o yaml`` of some fifteen hundred pods."""
 
 _WORDS: Mapping[str, Scalar] = {
     spelling: value
@@ -40,7 +40,6 @@ _HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]{1,16}")
 _FLOAT = re.compile(
     r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan"
 )
-
 
 # YAML 1.1, section 5.1: what a stream may not hold, control characters mostly.
 _FORBIDDEN = re.compile(
@@ -69,6 +68,8 @@ def read(text: str, problems: list[Problem]) -> list[Node]:
         return []
     try:
         return list(_Reader(text, problems).documents())
+    except _RefusedError as refused:
+        problems.append(refused.problem)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         context = f" {error.context}" if error.context else ""
@@ -91,6 +92,14 @@ def plain(node: Node) -> object:
             return scalar
 
 
+class _RefusedError(Exception):
+    """Valid YAML that no ``oc`` prints."""
+
+    def __init__(self, event: yaml.Event, reason: str) -> None:
+        self.problem = Problem(_line(event), reason)
+        super().__init__(reason)
+
+
 class _Reader:
     def __init__(self, text: str, problems: list[Problem]) -> None:
         self._events: Iterator[yaml.Event] = yaml.parse(text, Loader=_LOADER)
@@ -111,9 +120,11 @@ class _Reader:
         _refuse_what_oc_never_prints(event)
         self._values += 1
         if self._values > _MOST:
-            _refuse(event, f"more than {_MOST} values; keep what the cluster needs")
+            raise _RefusedError(
+                event, f"more than {_MOST} values; keep what the cluster needs"
+            )
         if depth > _DEEPEST:
-            _refuse(event, f"nested deeper than {_DEEPEST} levels")
+            raise _RefusedError(event, f"nested deeper than {_DEEPEST} levels")
         if isinstance(event, yaml.ScalarEvent):
             return _resolve(event.value) if event.implicit[0] else str(event.value)
         if isinstance(event, yaml.SequenceStartEvent):
@@ -132,7 +143,7 @@ class _Reader:
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             _refuse_what_oc_never_prints(event)
             if not isinstance(event, yaml.ScalarEvent):
-                _refuse(event, "a mapping's key must be a string")
+                raise _RefusedError(event, "a mapping's key must be a string")
             # JSON's keys are strings, so the text counts and not what it resolves to.
             key = event.value
             line = _line(event)
@@ -172,11 +183,10 @@ def _line(event: yaml.Event) -> int:
 
 def _refuse_what_oc_never_prints(event: yaml.Event) -> None:
     if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-        _refuse(event, "anchors and aliases are not accepted; write the value out")
+        raise _RefusedError(
+            event, "anchors and aliases are not accepted; write the value out"
+        )
     if tag := getattr(event, "tag", None):
-        _refuse(event, f"the tag {shown(tag)} is not accepted; leave it out")
-
-
-def _refuse(event: yaml.Event, reason: str) -> NoReturn:
-    mark = cast("yaml.Mark", event.start_mark)
-    raise yaml.MarkedYAMLError(problem=reason, problem_mark=mark)
+        raise _RefusedError(
+            event, f"the tag {shown(tag)} is not accepted; leave it out"
+        )

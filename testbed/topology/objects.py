@@ -59,7 +59,7 @@ class Source:
     """Where an object was written; what problems with it refer to.
 
     ``key`` is ``namespace/name``, or the name alone where the kind has no namespaces;
-    it is empty when the object does not tell.
+    it is empty when the object does not tell, and so is ``kind``.
     """
 
     kind: str
@@ -101,17 +101,24 @@ def objects(
 ) -> Iterator[Source]:
     """Yield the objects of a document; lists may hold lists.
 
+    What could be any object is yielded without a kind.
+
     ``item_kind`` is what an item without a kind is: those of a PodList are Pods.
     """
     fields = node.value
     if not isinstance(fields, dict):
         text = f"must be a mapping with apiVersion and kind, not {shown(fields)}"
         problems.append(Problem(node.line, text))
+        yield Source("", "", node)
         return
     kind = fields["kind"].value if "kind" in fields else item_kind
-    if not isinstance(kind, str):
-        text = "is missing" if kind is None else f"must be a string, not {shown(kind)}"
-        problems.append(Problem(node.line, f"kind: {text}"))
+    if not isinstance(kind, str) or not kind:
+        text = f"must be a string, not {shown(kind)}"
+        if kind in (None, ""):
+            text = "is missing"
+        source = Source("", "", node)
+        problems.append(source.problem(("kind",), text))
+        yield source
         return
     source = Source(kind, _key(kind, fields), node)
     if kind != "List" and not (kind.endswith("List") and "items" in fields):
@@ -124,6 +131,7 @@ def objects(
     elif items is not None:
         text = f"must be a list, not {shown(items)}"
         problems.append(source.problem(("items",), text))
+        yield Source("", "", node)
 
 
 def parse(source: Source, problems: list[Problem]) -> schema.Object | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from ipaddress import IPv4Network  # noqa: TC003 - pydantic reads it
-from typing import Annotated, Self
+from typing import Annotated
 
 from pydantic import (
     BaseModel,
@@ -94,9 +94,9 @@ class ClusterNetworkEntry(_Fields):
 class ClusterNetwork(Object):
     """The ranges are in ``cluster_networks``, or before 3.7 in ``network``."""
 
-    cluster_networks: list[ClusterNetworkEntry] = Field(default_factory=list)
     network: Network | None = None
     hostsubnetlength: _HostSubnetLength | None = None
+    cluster_networks: list[ClusterNetworkEntry]
     service_network: Network
     plugin_name: Annotated[Plugin, one_of(Plugin)]
     vxlan_port: PortNumber = 4789
@@ -106,11 +106,21 @@ class ClusterNetwork(Object):
     def _fits(cls, length: int, info: ValidationInfo) -> int:
         return _fitting(length, info.data.get("network"))
 
-    @model_validator(mode="after")
-    def _has_a_range(self) -> Self:
-        if self.cluster_networks or (self.network and self.hostsubnetlength):
-            return self
-        raise ValueError("clusterNetworks is missing")
+    @model_validator(mode="before")
+    @classmethod
+    def _may_be_old(cls, values: dict[str, object]) -> dict[str, object]:
+        return {"clusterNetworks": []} | values
+
+    @field_validator("cluster_networks")
+    @classmethod
+    def _is_there(
+        cls, entries: list[ClusterNetworkEntry], info: ValidationInfo
+    ) -> list[ClusterNetworkEntry]:
+        # What is wrong, and so told already, is not in ``info.data``.
+        old = [info.data.get(field, ...) for field in ("network", "hostsubnetlength")]
+        if not entries and None in old:
+            raise ValueError("is missing")
+        return entries
 
 
 class HostSubnet(Object):

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from testbed import model
 from testbed.topology.allocation import free, is_host_of
+from testbed.topology.objects import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from testbed.topology import schema
-
-EVERYWHERE = IPv4Network("0.0.0.0/0")
+    from testbed.topology.problem import Problem
 
 _EXTERNAL_NETWORKS = (
     IPv4Network("198.51.100.0/24"),
@@ -24,20 +24,33 @@ _EXTERNAL_NETWORKS = (
 
 
 def completed_underlay(
-    underlay: schema.Underlay,
+    entry: Entry[schema.Underlay],
     host_ips: Collection[IPv4Address],
     occupied: Sequence[IPv4Network],
-) -> model.Underlay:
+    problems: list[Problem],
+) -> Entry[model.Underlay] | None:
     """Choose whatever the underlay leaves open.
 
     Args:
-        underlay: what the file says of it.
+        entry: what the file says of it.
         host_ips: the nodes' addresses.
-        occupied: the ranges of pods and services.
+        occupied: the ranges that no underlay may touch.
+        problems: takes what cannot be chosen.
     """
+    underlay, source = entry
     rogues = _hosts(underlay.rogues)
-    neighbours = {*host_ips, *(rogue.ip for rogue in rogues)}
-    subnet = underlay.subnet or _around(neighbours)
+    taken = {*host_ips, *(rogue.ip for rogue in rogues)}
+    # Addresses in occupied ranges are wrong, for ``check`` to tell.
+    outside = {ip for ip in taken if not any(ip in cidr for cidr in occupied)}
+    subnet = underlay.subnet or _around(outside, occupied)
+    if subnet is None:
+        if outside:
+            text = (
+                f"is missing, and every network from {min(outside)} to {max(outside)} "
+                "overlaps the cluster's own"
+            )
+            problems.append(source.problem(("subnet",), text))
+        return None
     external_network = underlay.external_network or next(
         (
             network
@@ -51,15 +64,31 @@ def completed_underlay(
         if underlay.external_hosts is None
         else _hosts(underlay.external_hosts)
     )
-    return model.Underlay(
-        subnet=subnet,
-        gateway=underlay.gateway or _last_free(subnet, neighbours),
-        external_network=external_network,
-        external_gateway=underlay.external_gateway
-        or _last_free(external_network, {host.ip for host in external_hosts}),
-        external_hosts=external_hosts,
-        rogues=rogues,
-        mtu=underlay.mtu,
+    external_ips = {host.ip for host in external_hosts}
+    gateway = underlay.gateway or _last_free(subnet, taken)
+    external_gateway = underlay.external_gateway or _last_free(
+        external_network, external_ips
+    )
+    for field, address, network in (
+        ("gateway", gateway, subnet),
+        ("externalGateway", external_gateway, external_network),
+    ):
+        if address is None:
+            text = f"is missing, and no address is left in {network}"
+            problems.append(source.problem((field,), text))
+    if not gateway or not external_gateway:
+        return None
+    return Entry(
+        model.Underlay(
+            subnet=subnet,
+            gateway=gateway,
+            external_network=external_network,
+            external_gateway=external_gateway,
+            external_hosts=external_hosts,
+            rogues=rogues,
+            mtu=underlay.mtu,
+        ),
+        source,
     )
 
 
@@ -67,10 +96,13 @@ def _hosts(hosts: Sequence[schema.UnderlayHost]) -> tuple[model.UnderlayHost, ..
     return tuple(model.UnderlayHost(name=host.name, ip=host.ip) for host in hosts)
 
 
-def _around(addresses: Collection[IPv4Address]) -> IPv4Network:
+def _around(
+    addresses: Collection[IPv4Address], occupied: Sequence[IPv4Network]
+) -> IPv4Network | None:
     """The smallest network, /24 or wider, with these hosts and room for a gateway."""
     candidates = (
-        IPv4Network((min(addresses), length), strict=False)
+        IPv4Network((address, length), strict=False)
+        for address in sorted(addresses)[:1]
         for length in range(24, 0, -1)
     )
     return next(
@@ -79,12 +111,15 @@ def _around(addresses: Collection[IPv4Address]) -> IPv4Network:
             for network in candidates
             if all(is_host_of(address, network) for address in addresses)
             and len(addresses) < network.num_addresses - 2
+            and not any(map(network.overlaps, occupied))
         ),
-        EVERYWHERE,
+        None,
     )
 
 
-def _last_free(network: IPv4Network, taken: Collection[IPv4Address]) -> IPv4Address:
-    """The highest free host address, else the highest, which ``check`` refuses."""
+def _last_free(
+    network: IPv4Network, taken: Collection[IPv4Address]
+) -> IPv4Address | None:
+    """The highest host address that is free."""
     hosts = (network[-offset] for offset in range(2, network.num_addresses))
-    return next(free(hosts, taken), network[-2])
+    return next(free(hosts, taken), None)
