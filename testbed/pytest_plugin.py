@@ -128,6 +128,7 @@ def pytest_runtest_makereport(
     report = yield
     live = getattr(item, "funcargs", {}).get("cluster")
     if live is not None and report.when == "call" and report.failed:
+        from testbed.errors import SDNError
         from testbed.probe.story import tell, write_capture
 
         name = re.sub(r"[^\w.-]+", "_", item.nodeid.rpartition("/")[2])
@@ -137,7 +138,11 @@ def pytest_runtest_makereport(
             kept = f"capture of all taps: {capture.resolve()}"
         except OSError as error:
             kept = f"no capture of the taps: {error}"
-        report.sections.append(("testbed", f"{tell(live)}\n{kept}"))
+        try:
+            story = tell(live)
+        except SDNError as error:
+            story = f"no story: {error}"
+        report.sections.append(("testbed", f"{story}\n{kept}"))
     return report
 
 

@@ -94,10 +94,15 @@ class Counters:
     def read(cls, appctl: Appctl, bridge: str = "br0") -> Counters:
         """Count what has passed up to now.
 
-        The datapath reports to the flows with a delay, so it is first made to
-        (``revalidator/purge``). Cookies are not read.
+        The datapath reports to the flows with a delay, so it is first made to: a
+        pause wakes the revalidators to begin a round, which they finish when resumed,
+        and before they heed another pause. Not ``revalidator/purge``, which under the
+        kernel's datapath races with the handler threads and aborts ovs-vswitchd
+        ("Invalid ukey transition", OVS 3.1.0). Cookies are not read.
         """
-        appctl("revalidator/purge")
+        for _ in range(2):
+            appctl("revalidator/pause")
+            appctl("revalidator/resume")
         flows = parse_dump(appctl("bridge/dump-flows", bridge))
         return cls({(int(d.flow.table), d.flow.selector): d for d in flows})
 

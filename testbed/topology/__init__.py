@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from testbed.topology.complete import Draft
     from testbed.topology.schema import Object
 
-__all__ = ["Topology", "load", "loads"]
+__all__ = ["LARGEST", "Topology", "load", "loads"]
+
+LARGEST = 64 << 20
+"""Bytes of a topology file: more than ``oc`` prints for five thousand pods."""
 
 _POLICIES = ("NetworkPolicy", "EgressNetworkPolicy")
 """Kinds that mean nothing under ovs-subnet."""
@@ -48,7 +51,12 @@ def load(path: Path) -> Topology:
         TopologyError: it cannot be read, or describes no possible cluster.
     """
     try:
-        text = path.read_bytes().decode()
+        with path.open("rb") as file:
+            contents = file.read(LARGEST + 1)
+        if len(contents) > LARGEST:
+            text = f"{path}: is larger than {LARGEST >> 20} MiB"
+            raise TopologyError([printable(text)])
+        text = contents.decode()
     except OSError as error:
         text = f"{path}: {(error.strerror or 'cannot be read').lower()}"
         raise TopologyError([printable(text)]) from error
@@ -133,13 +141,13 @@ def _distinct(
     sources: Iterable[Source], problems: list[Problem]
 ) -> tuple[list[Source], list[Source]]:
     """The first object of each name, and the others, which may be of any name."""
-    first: dict[tuple[object, str], Source] = {}
+    first: dict[tuple[str, str], Source] = {}
     kept, repeated = [], []
     for source in sources:
         holder = source
         if source.kind and source.key:
-            identity = KINDS[source.kind].model, source.key
-            holder = first.setdefault(identity, source)
+            # A Namespace and a Project of one name are one thing, seen twice.
+            holder = first.setdefault((source.kind, source.key), source)
         if holder is source:
             kept.append(source)
         else:

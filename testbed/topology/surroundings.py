@@ -59,8 +59,9 @@ def completed_underlay(
         ),
         _EXTERNAL_NETWORKS[0],
     )
+    first = next(free(external_network.hosts(), {underlay.external_gateway}))
     external_hosts = (
-        (model.UnderlayHost(name="external", ip=external_network[1]),)
+        (model.UnderlayHost(name="external", ip=first),)
         if underlay.external_hosts is None
         else _hosts(underlay.external_hosts)
     )

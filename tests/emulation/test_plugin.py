@@ -131,3 +131,20 @@ def test_a_scenario_that_cannot_fail_is_found_out(tmp_path: Path) -> None:
 
     assert "passes whichever of the flows it hits is missing" in output
     assert status == 1
+
+
+def test_a_switch_that_dies_fails_its_scenario_and_not_the_session(
+    tmp_path: Path,
+) -> None:
+    source = f"""{TWO_PODS}    import os, signal
+    from testbed.ovs import SwitchDaemons
+    switch = sender.node.switch
+    os.kill(SwitchDaemons(run_dir=switch.run_dir).vswitchd_pid, signal.SIGKILL)
+    sent.arrives(cluster.external, timeout=0.1)
+"""
+
+    status, output = run(tmp_path, source)
+
+    assert "not delivered to external:external" in output
+    assert "no story: " in output
+    assert status == 1

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from testbed.errors import TopologyError
-from testbed.model import ClusterNetworkEntry, NetNamespace, UnderlayHost
+from testbed.model import ClusterNetworkEntry, NetNamespace
 from testbed.topology import loads
 
 if TYPE_CHECKING:
-    from testbed.model import Cluster, Underlay
+    from testbed.model import Cluster
 
 NETWORK = """\
 kind: ClusterNetwork
@@ -48,10 +48,6 @@ def pod(name: str, *, spec: str = "", annotations: str = "", status: str = "") -
         f"kind: Pod\nmetadata: {{name: {name}, annotations: {{{annotations}}}}}\n"
         f"spec: {{nodeName: n1{spec}}}\nstatus: {{{status}}}\n"
     )
-
-
-def underlay(*documents: str) -> Underlay:
-    return cluster(*documents, node(1), node(2)).underlay
 
 
 def test_nodes_get_the_next_subnets_around_those_that_are_insisted_on() -> None:
@@ -189,7 +185,7 @@ def test_namespaces_get_vnids_from_10_on_and_default_has_none() -> None:
     documents = [
         "kind: Namespace\nmetadata: {name: shop, labels: {team: a}}\n",
         "kind: Project\nmetadata: {name: lab}\n",
-        "kind: NetNamespace\nmetadata: {name: kube-system}\nnetid: 10\n",
+        "kind: NetNamespace\nmetadata: {name: kube-system}\nnetid: 11\n",
         "kind: NetNamespace\nmetadata: {name: open}\n",
         pod("a"),
     ]
@@ -197,8 +193,8 @@ def test_namespaces_get_vnids_from_10_on_and_default_has_none() -> None:
     found = cluster(node(1), *documents)
 
     assert found.net_namespaces == (
-        NetNamespace(name="kube-system", netid=10),
-        NetNamespace(name="open", netid=11),
+        NetNamespace(name="kube-system", netid=11),
+        NetNamespace(name="open", netid=10),
         NetNamespace(name="shop", netid=12),
         NetNamespace(name="lab", netid=13),
         NetNamespace(name="default", netid=0),
@@ -224,57 +220,3 @@ def test_a_uid_is_the_files_or_made_from_the_name() -> None:
     assert first.uid == again.uid
     assert len(first.uid) == 36
     assert second.uid == "4f1c4b0e"
-
-
-def test_an_underlay_fits_around_the_nodes() -> None:
-    found = underlay()
-
-    assert found.subnet == IPv4Network("192.168.1.0/24")
-    assert found.gateway == IPv4Address("192.168.1.254")
-    assert found.external_network == IPv4Network("198.51.100.0/24")
-    assert found.external_gateway == IPv4Address("198.51.100.254")
-    assert found.external_hosts == (
-        UnderlayHost(name="external", ip=IPv4Address("198.51.100.1")),
-    )
-    assert found.rogues == ()
-    assert found.mtu == 1450
-
-
-def test_the_gateway_is_the_last_address_that_nobody_has() -> None:
-    rogues = "rogues: [{name: a, ip: 192.168.1.254}, {name: b, ip: 192.168.1.252}]\n"
-
-    found = underlay(f"kind: Underlay\n{rogues}")
-
-    assert found.gateway == IPv4Address("192.168.1.253")
-
-
-@pytest.mark.parametrize(
-    ("other", "subnet"),
-    [
-        ("192.168.0.7", "192.168.0.0/23"),
-        ("192.168.1.255", "192.168.0.0/22"),
-        ("192.169.0.1", "192.168.0.0/15"),
-    ],
-)
-def test_an_underlay_is_as_wide_as_the_nodes_need(other: str, subnet: str) -> None:
-    far = node(2).replace("192.168.1.2", other)
-
-    found = cluster(node(1), far).underlay
-
-    assert found.subnet == IPv4Network(subnet)
-
-
-def test_an_external_network_is_none_that_is_taken() -> None:
-    found = underlay("kind: Underlay\nsubnet: 192.0.0.0/8\n")
-    taken = "serviceNetwork: 198.51.100.0/24"
-
-    other = cluster(
-        node(1), network=NETWORK.replace("serviceNetwork: 172.30.0.0/16", taken)
-    ).underlay
-
-    assert found.external_network == IPv4Network("198.51.100.0/24")
-    assert other.external_network == IPv4Network("203.0.113.0/24")
-
-
-def test_an_underlay_without_external_hosts_may_say_so() -> None:
-    assert underlay("kind: Underlay\nexternalHosts: []\n").external_hosts == ()

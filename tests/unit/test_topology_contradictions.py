@@ -87,6 +87,19 @@ def replaced(old: str, new: str, text: str = FOUR_NODES) -> str:
             "Underlay: rogues[0].ip: 172.16.1.253 is the gateway's already",
         ),
         (
+            "gateway: 172.16.1.253",
+            "gateway: 172.16.1.255",
+            "Underlay: gateway: 172.16.1.255 is no host address of 172.16.1.0/24",
+        ),
+        (
+            "externalGateway: 198.51.100.254",
+            "externalGateway: 198.51.101.254",
+            (
+                "Underlay: externalGateway: "
+                "198.51.101.254 is no host address of 198.51.100.0/24"
+            ),
+        ),
+        (
             "subnet: 10.129.0.0/23",
             "subnet: 10.128.0.0/23",
             (
@@ -281,27 +294,4 @@ def test_a_cluster_has_one_network() -> None:
 def test_a_cluster_has_one_underlay() -> None:
     assert problems(TWO_NODES, UNDERLAY) == (
         "c.yaml:86: Underlay: is one too many; a cluster has one",
-    )
-
-
-def test_no_network_but_the_default_route_holds_nodes_far_apart() -> None:
-    text = replaced("hostIP: 192.168.10.12", "hostIP: 9.0.0.12", TWO_NODES)
-
-    assert problems(text) == (
-        (
-            "c.yaml:15: Underlay: subnet: is missing, and every network from 9.0.0.12 "
-            "to 192.168.10.66 overlaps the cluster's own"
-        ),
-    )
-
-
-def test_a_full_underlay_has_no_room_for_a_gateway() -> None:
-    underlay = "kind: Underlay\nsubnet: 192.168.10.8/29\nrogues:\n"
-    rogues = "".join(f"- {{name: r{n}, ip: 192.168.10.{n}}}\n" for n in (9, 10, 13, 14))
-
-    assert problems(underlay + rogues, NETWORK, *REST) == (
-        (
-            "c.yaml:1: Underlay: gateway: is missing, and no address is left in "
-            "192.168.10.8/29"
-        ),
     )

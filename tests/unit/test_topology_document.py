@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +16,6 @@ from testbed.topology.shipped import shipped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from testbed.topology.problem import Problem
 
@@ -277,3 +277,10 @@ def test_each_of_many_repeated_keys_is_told_once() -> None:
     assert found[0] == "c.yaml:1: kind: is missing"
     assert found[1] == "c.yaml:2: the key 'a0' is given twice; first in line 1"
     assert len(found) == number + 1
+
+
+def test_a_file_without_end_is_not_read_to_its_end() -> None:
+    with pytest.raises(TopologyError) as raised:
+        load(Path("/dev/zero"))
+
+    assert raised.value.problems == ("/dev/zero: is larger than 64 MiB",)

@@ -57,6 +57,7 @@ def is_one_line(problem: str) -> bool:
 
 
 @given(st.text(st.characters()))
+@settings(deadline=None)
 def test_any_text_is_a_topology_or_a_list_of_one_line_problems(text: str) -> None:
     found = problems(text)
 
@@ -65,12 +66,13 @@ def test_any_text_is_a_topology_or_a_list_of_one_line_problems(text: str) -> Non
 
 
 @given(st.text(alphabet="ab:- []{}&*!|>'\"%@#?,\n\t0.~", max_size=60))
+@settings(deadline=None)
 def test_any_text_of_yaml_signs_is_a_list_of_one_line_problems(text: str) -> None:
     assert all(is_one_line(problem) for problem in problems(text))
 
 
 @given(data=st.binary())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_bytes_are_refused_and_nothing_else_is_raised(
     data: bytes, tmp_path: Path
 ) -> None:

@@ -86,3 +86,13 @@ def test_warnings_come_in_the_order_of_the_file() -> None:
         "c.yaml:89",
         "c.yaml:91",
     ]
+
+
+def test_a_project_and_its_namespace_are_one_thing() -> None:
+    text = shipped("two-node.yaml").read_text()
+    both = "---\nkind: Namespace\nmetadata: {name: lab}\n"
+    both += "---\nkind: Project\nmetadata: {name: lab}\n"
+
+    namespaces = loads(text + both, "both.yaml").cluster.namespaces
+
+    assert [namespace.name for namespace in namespaces] == ["lab"]
