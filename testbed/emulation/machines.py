@@ -9,7 +9,6 @@ import ctypes
 import enum
 import json
 import os
-import subprocess
 import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -64,16 +63,6 @@ class Machine:
             CommandError: it is not installed, or exited with an error.
         """
         return run(self.argv(*command), stdin=stdin)
-
-    def popen(self, *command: str) -> subprocess.Popen[str]:
-        """Start a command inside, with pipes to its stdin, stdout and stderr."""
-        return subprocess.Popen(
-            self.argv(*command),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
 
     def configure_links(self, batch: str) -> None:
         """Run ``ip -batch`` inside; it stops at the first line that fails."""

@@ -20,7 +20,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from testbed.emulation.init import MARK
 from testbed.errors import CommandError, PrerequisiteError
@@ -145,7 +145,7 @@ def _status(process: subprocess.Popen[bytes], owner: socket.socket) -> int:
     )
     if status < 0 or not said:
         return 128 - status if status < 0 else status
-    raise PrerequisiteError(f"cannot create a sandbox: {said}; {_advice()}")
+    raise PrerequisiteError(f"cannot create a sandbox: {said}{_advice()}")
 
 
 def _advice() -> str:
@@ -158,17 +158,10 @@ def _advice() -> str:
     for name, (bad, good) in switches.items():
         path = Path("/proc/sys") / name
         if path.exists() and path.read_text().strip() == bad:
-            return f"type: sudo sysctl -w {name.replace('/', '.')}={good}"
-    return "try it as root"
+            return f"; type: sudo sysctl -w {name.replace('/', '.')}={good}"
+    return "; try it as root" if os.geteuid() else ""
 
 
 def _only_child(process: subprocess.Popen[bytes]) -> int:
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
     return int(children.split()[0])
-
-
-def reexecute(arguments: Sequence[str]) -> NoReturn:
-    """Run this very program again inside a sandbox, and exit as it does."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    raise SystemExit(run([sys.executable, *arguments]))

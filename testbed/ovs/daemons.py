@@ -130,14 +130,16 @@ def _common_options(run_dir: Path, program: str) -> list[str]:
 def _daemon(
     daemons: SwitchDaemons, argv: Sequence[str], *, ready: Path
 ) -> Iterator[None]:
-    process = subprocess.Popen(
-        argv,
-        env={**os.environ, "OVS_RUNDIR": str(daemons.run_dir)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    last_words = daemons.run_dir / "output"
+    with last_words.open("wb") as output:
+        process = subprocess.Popen(
+            argv,
+            env={**os.environ, "OVS_RUNDIR": str(daemons.run_dir)},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
     try:
         wait_until(
             lambda: ready.exists() or process.poll() is not None,
@@ -146,7 +148,8 @@ def _daemon(
         )
         if not ready.exists():
             raise SwitchError(
-                f"{' '.join(argv)} exited {process.returncode}; see {daemons.run_dir}"
+                f"{' '.join(argv)} exited {process.returncode}: "
+                f"{last_words.read_text(errors='replace').strip()}"
             )
         yield
     except DeadlineError as error:

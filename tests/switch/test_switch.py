@@ -124,3 +124,18 @@ def test_a_port_that_cannot_be_is_an_error_with_its_name(tmp_path: Path) -> None
         pytest.raises(SwitchError, match="port lost0"),
     ):
         configure(daemons.database_socket, [bridge], version="3.1.0")
+
+
+def test_a_daemon_that_does_not_start_is_an_error_with_its_last_words(
+    tmp_path: Path,
+) -> None:
+    database = tmp_path / "empty.db"
+    database.write_text("no database")
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+
+    with (
+        pytest.raises(SwitchError, match="unexpected file format"),
+        start_daemons(run_dir, database=database),
+    ):
+        pass
