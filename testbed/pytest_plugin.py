@@ -6,6 +6,7 @@ of the testbed only when a test asks for a cluster.
 
 from __future__ import annotations
 
+import argparse
 import ast
 import re
 import sys
@@ -43,6 +44,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="captures",
         help="where the packets of failed scenarios are kept (default: %(default)s)",
     )
+    group.addoption("--in-sandbox", action="store_true", help=argparse.SUPPRESS)
     group.addoption(
         "--prove-red",
         action="store_true",
@@ -54,21 +56,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
     """Run the whole session again inside a sandbox if any test asks for a cluster."""
     option = config.option
-    if hasattr(config, "workerinput") or option.collectonly or option.showfixtures:
+    if option.in_sandbox or option.collectonly or option.showfixtures:
         return None
     if not any(_wants_cluster(path) for path in _test_files(config)):
         return None
     from testbed.emulation import sandbox
     from testbed.errors import PrerequisiteError
 
-    if sandbox.inside():
-        return None
     capture = config.pluginmanager.getplugin("capturemanager")
     if capture:
         capture.suspend_global_capture(in_=True)
     arguments = [str(argument) for argument in config.invocation_params.args]
     try:
-        return sandbox.run([sys.executable, "-m", "pytest", *arguments])
+        return sandbox.run([sys.executable, "-m", "pytest", "--in-sandbox", *arguments])
     except PrerequisiteError as error:
         raise pytest.UsageError(str(error)) from error
 

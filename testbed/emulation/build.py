@@ -8,7 +8,7 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
-from testbed.emulation import machines
+from testbed.emulation import machines, sandbox
 from testbed.emulation.machines import RUN_DIR, Kind, Machine
 from testbed.emulation.net import ClusterNet
 from testbed.emulation.nodes import NodeBuild, running_node
@@ -23,6 +23,7 @@ from testbed.emulation.wiring import (
     wires,
 )
 from testbed.emulation.wiring import machines as machines_of
+from testbed.errors import EmulationError
 from testbed.host.underlay import (
     gateway_links,
     host_links,
@@ -61,6 +62,8 @@ def running_cluster(
     Raises:
         EmulationError, SwitchError, CommandError: something would not come up.
     """
+    if not sandbox.inside():
+        raise EmulationError("a cluster is built inside a sandbox and nowhere else")
     create_database(RUN_DIR / "empty.db")
     version = _ovs_version()
     net = ClusterNet()
