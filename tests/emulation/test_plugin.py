@@ -148,11 +148,3 @@ def test_a_switch_that_dies_fails_its_scenario_and_not_the_session(
     assert "not delivered to external:external" in output
     assert "no story: " in output
     assert status == 1
-
-
-def test_no_cluster_is_built_outside_a_sandbox(tmp_path: Path) -> None:
-    status, output = run(tmp_path, DELIVERED, "--in-sandbox")
-
-    refused = "a cluster is built inside a sandbox and nowhere else" in output
-    assert refused is not sandbox.inside()
-    assert status == int(refused)

@@ -12,10 +12,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from testbed.emulation import sandbox
+from testbed.emulation.build import running_cluster
+from testbed.emulation.wiring import Datapath
+from testbed.errors import EmulationError
 from testbed.process import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from testbed.model import Cluster
 
 pytestmark = pytest.mark.emulation
 
@@ -176,3 +182,15 @@ def test_daemons_of_a_program_that_ended_do_not_outlive_it() -> None:
     owner.process.communicate(timeout=10)
 
     owner.is_gone()
+
+
+def test_no_cluster_is_built_outside_a_sandbox(
+    four_nodes: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox, "inside", lambda: False)
+
+    with (
+        pytest.raises(EmulationError, match="nowhere else"),
+        running_cluster(four_nodes, Datapath.NETDEV),
+    ):
+        pass
