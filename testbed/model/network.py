@@ -25,6 +25,19 @@ class Plugin(enum.StrEnum):
         """The number in the first byte of table 253's note: 0, 1 or 2."""
         return list(Plugin).index(self)
 
+    @property
+    def has_vnids(self) -> bool:
+        """Whether namespaces have VNIDs of their own, and all that builds on them.
+
+        Multicast, EgressNetworkPolicy and egress IPs; ovs-subnet has none of it.
+        """
+        return self is not Plugin.SUBNET
+
+    @property
+    def tracks_connections(self) -> bool:
+        """Whether br0 uses conntrack: ovs-networkpolicy only."""
+        return self is Plugin.NETWORKPOLICY
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterNetworkEntry:
@@ -51,23 +64,48 @@ class ClusterNetwork:
 class HostSubnet:
     """A node: its address on the underlay and the subnet its pods live in.
 
-    ``uid`` feeds the cookie of the flows that peers keep for this node.
+    One with ``is_node`` false is a ghost: a machine that speaks VXLAN but runs no SDN,
+    as an F5 does. What is sent to it carries the VNID ``fixed_vnid`` where it has one.
+
+    ``uid`` feeds the cookie of the flows that peers keep for this node. ``egress_ips``
+    are the addresses that namespaces may leave the cluster by here. Ranges of them
+    (``egress_cidrs``) are for the master to choose from; what it chose is in
+    ``egress_ips``.
     """
 
     name: str
     host_ip: IPv4Address
     subnet: IPv4Network
     uid: str
+    egress_ips: tuple[IPv4Address, ...] = ()
+    egress_cidrs: tuple[IPv4Network, ...] = ()
+    is_node: bool = True
+    fixed_vnid: int | None = None
 
     @property
     def gateway(self) -> IPv4Address:
         """The address of the node's tun0: the subnet's first."""
         return self.subnet[1]
 
+    @property
+    def tun0_mac(self) -> str:
+        """The MAC of the node's tun0.
+
+        OVS draws one at random; here it follows from the address, so that the flows
+        which name it do, too.
+        """
+        return ":".join(f"{byte:02x}" for byte in (0x0E, 0x58, *self.gateway.packed))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetNamespace:
-    """The VNID (``netid``, 0 to 2**24 - 1) of one namespace."""
+    """The VNID (``netid``, 0 to 2**24 - 1) of one namespace.
+
+    Also the addresses its pods leave the cluster by, and whether it takes part in its
+    VNID's multicast.
+    """
 
     name: str
     netid: int
+    egress_ips: tuple[IPv4Address, ...] = ()
+    multicast_enabled: bool = False

@@ -15,10 +15,14 @@ DOCKER_NETWORK = IPv4Network("172.17.0.0/16")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnderlayHost:
-    """A machine that is no node: an external server, or a rogue VTEP."""
+    """A machine that is no node: an external server, or a rogue VTEP.
+
+    ``dns_names`` are what nodes resolve to its address.
+    """
 
     name: str
     ip: IPv4Address
+    dns_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

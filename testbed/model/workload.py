@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from ipaddress import IPv4Address
+    from ipaddress import IPv4Address, IPv4Network
 
 
 class Protocol(enum.StrEnum):
@@ -27,11 +27,21 @@ class Namespace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HostPort:
+    """A port of the node that leads to a pod's."""
+
+    host_port: int
+    container_port: int
+    protocol: Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pod:
     """A running workload endpoint.
 
     A ``host_network`` pod has its node's address and no port on br0; its ``ofport`` is
     ``None``. Every other pod has its own address and an ofport of 3 or more.
+    Bandwidths are limits in bits/s, as the pod sees them: ingress is what it receives.
     """
 
     namespace: str
@@ -41,6 +51,9 @@ class Pod:
     ofport: int | None
     labels: Mapping[str, str] = field(default_factory=dict)
     host_network: bool = False
+    host_ports: tuple[HostPort, ...] = ()
+    ingress_bandwidth: int | None = None
+    egress_bandwidth: int | None = None
 
     @property
     def key(self) -> str:
@@ -58,23 +71,39 @@ class Pod:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServicePort:
-    """One port of a service: the cluster address's and the endpoints'."""
+    """One port of a service: the cluster address's, the nodes' and the endpoints'."""
 
     name: str
     protocol: Protocol
     port: int
     target_port: int | str
+    node_port: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """A service; ``cluster_ip`` is ``None`` for a headless one."""
+    """A service; ``cluster_ip`` is ``None`` for a headless one.
+
+    Attributes:
+        affinity_timeout: seconds for which a client keeps its endpoint;
+            ``None`` without session affinity.
+        external_ips: further addresses that lead here, wherever they are.
+        load_balancer_ips: the addresses of a load balancer that forwards to the nodes.
+        source_ranges: who may use those; empty means everybody.
+        local_only: ``externalTrafficPolicy: Local``; nodes pass on what comes from
+            outside to their own pods only.
+    """
 
     namespace: str
     name: str
     cluster_ip: IPv4Address | None
     ports: tuple[ServicePort, ...]
     selector: Mapping[str, str] = field(default_factory=dict)
+    affinity_timeout: int | None = None
+    external_ips: tuple[IPv4Address, ...] = ()
+    load_balancer_ips: tuple[IPv4Address, ...] = ()
+    source_ranges: tuple[IPv4Network, ...] = ()
+    local_only: bool = False
 
     @property
     def key(self) -> str:

@@ -20,8 +20,9 @@ MAY_IMPORT = {
     "openflow": {"errors", "model"},
     "topology": {"errors", "model"},
     "oracle": {"errors", "model"},
-    "pipeline": {"errors", "model", "openflow"},
-    "host": {"errors", "model", "openflow"},
+    "egress": {"errors", "model"},
+    "pipeline": {"errors", "model", "openflow", "egress"},
+    "host": {"errors", "model", "openflow", "egress"},
 }
 """What each part that is pure may use of the testbed besides itself.
 
@@ -84,6 +85,7 @@ def test_the_rules_are_about_parts_that_exist(part: str) -> None:
         ("pipeline", "from testbed.ovs.switch import Switch"),
         ("host", "import testbed.emulation.node"),
         ("oracle", "from testbed.openflow import Flow"),
+        ("oracle", "from testbed.egress import egress_state"),
         ("oracle", "from testbed.pipeline import node_flows"),
         ("topology", "from testbed.openflow import Table"),
         ("oracle", "def late() -> None:\n    import testbed.pipeline"),

@@ -1,0 +1,41 @@
+"""One packet as a question: does it arrive, and if not, where does it die and why."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address
+
+    from testbed.model.network import HostSubnet
+    from testbed.model.underlay import UnderlayHost
+    from testbed.model.workload import Pod
+
+Party: TypeAlias = "Pod | HostSubnet | UnderlayHost"
+"""Who sends or receives: a pod, a node's kernel, or a machine outside the cluster."""
+
+
+class Transport(enum.StrEnum):
+    """What a packet carries; ARP asks who has the destination."""
+
+    ARP = "arp"
+    ICMP = "icmp"
+    TCP = "tcp"
+    UDP = "udp"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """The first packet of a conversation, sent from the sender's own address.
+
+    A node sends from tun0's address to pods and services, from its own to the world.
+    ``dport`` is the port it is sent to, ``None`` without ports (ARP, ICMP). A pod on
+    the host network sends as its node does.
+    """
+
+    sender: Party
+    destination: IPv4Address
+    transport: Transport
+    dport: int | None = None
