@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from testbed.model import DOCKER_NETWORK, Plugin
+from testbed.model import DOCKER_NETWORK
 from testbed.topology.allocation import is_host_of
+from testbed.topology.problem import shown
+from testbed.topology.services import NODE_PORTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
@@ -46,8 +48,6 @@ def check(draft: Draft) -> Iterator[Problem]:
     )
     cluster_ips = _cluster_ip_faults(draft.services, network)
     yield from overlaps
-    if draft.network:
-        yield from _check_plugin(draft.network)
     if underlay:
         yield from _check_underlay(underlay, nodes)
     yield from _problems(("subnet",), subnets)
@@ -55,13 +55,9 @@ def check(draft: Draft) -> Iterator[Problem]:
     yield from _problems(("status", "podIP"), pod_ips)
     yield from _problems(("metadata", "annotations", "testbed/ofport"), ofports)
     yield from _problems(("spec", "clusterIP"), cluster_ips)
-
-
-def _check_plugin(entry: Entry[model.ClusterNetwork]) -> Iterator[Problem]:
-    plugin = entry.value.plugin
-    if plugin is not Plugin.SUBNET:
-        text = f"{plugin} is not supported yet; use {Plugin.SUBNET}"
-        yield entry.source.problem(("pluginName",), text)
+    yield from _check_node_ports(draft.services)
+    if draft.underlay:
+        yield from _check_offline_nodes(draft.underlay.source, draft)
 
 
 def _check_ranges(draft: Draft) -> Iterator[Problem]:
@@ -139,6 +135,32 @@ def _cluster_ip_faults(
         ip = entry.value.cluster_ip
         if network and ip and not is_host_of(ip, network.service_network):
             yield entry, f"{ip} is no host address of {network.service_network}"
+
+
+def _check_node_ports(
+    services: Iterable[Entry[model.Service]],
+) -> Iterator[Problem]:
+    """Yield a problem for each node port out of range, or another service's."""
+    first: dict[Hashable, Source] = {}
+    for service, source in services:
+        for number, port in enumerate(service.ports):
+            path: Path = ("spec", "ports", number, "nodePort")
+            if port.node_port is None:
+                continue
+            holder = first.setdefault((port.protocol, port.node_port), source)
+            if port.node_port not in NODE_PORTS:
+                low, high = NODE_PORTS[0], NODE_PORTS[-1]
+                text = f"must be {low} to {high}, not {port.node_port}"
+                yield source.problem(path, text)
+            elif holder is not source:
+                yield source.problem(path, f"{port.node_port} is that of {holder}")
+
+
+def _check_offline_nodes(source: Source, draft: Draft) -> Iterator[Problem]:
+    names = {node.name for node, _ in draft.host_subnets if node.is_node}
+    for name in sorted(draft.offline_nodes - names):
+        text = f"must be names of nodes, not {shown(name)}"
+        yield source.problem(("offlineNodes",), text)
 
 
 def _pod_ip_faults(

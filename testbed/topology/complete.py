@@ -6,16 +6,23 @@ API server or the node would hand out next, in the order of the file.
 
 from __future__ import annotations
 
-import uuid
 from collections import defaultdict
-from dataclasses import dataclass
-from itertools import chain, count
+from dataclasses import dataclass, replace
+from itertools import count
 from typing import TYPE_CHECKING, TypeVar
+
+from pydantic.alias_generators import to_snake
 
 from testbed import model
 from testbed.topology import schema
-from testbed.topology.allocation import free, later_addresses, node_subnets
+from testbed.topology.allocation import free, later_addresses
+from testbed.topology.master import (
+    host_subnets,
+    net_namespaces,
+    with_allocated_egress_ips,
+)
 from testbed.topology.objects import Entry, Source
+from testbed.topology.policies import egress_network_policy, network_policy
 from testbed.topology.problem import shown
 from testbed.topology.services import (
     completed_services,
@@ -33,9 +40,6 @@ if TYPE_CHECKING:
 ApiT = TypeVar("ApiT", bound=schema.Object)
 ValueT = TypeVar("ValueT")
 
-FIRST_VNID = 10
-"""1 to 9 are reserved. Source: openshift/origin release-3.11 pkg/network."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
@@ -51,7 +55,11 @@ class Draft:
     pods: tuple[Entry[model.Pod], ...]
     services: tuple[Entry[model.Service], ...]
     endpoints: tuple[model.Endpoints, ...]
+    network_policies: tuple[model.NetworkPolicy, ...]
+    egress_network_policies: tuple[model.EgressNetworkPolicy, ...]
     underlay: Entry[model.Underlay] | None
+    quirks: model.Quirks
+    offline_nodes: frozenset[str]
 
 
 def complete(
@@ -73,30 +81,49 @@ def complete(
     api_pods = of(schema.Pod)
     api_nodes = of(schema.HostSubnet)
     network = next(map(_network, of(schema.ClusterNetwork)), None)
-    nodes = tuple(_host_subnets(api_nodes, network, problems))
-    names = {node.metadata.name for node, _ in api_nodes}
+    hosts = tuple(host_subnets(api_nodes, network, problems))
+    nodes = [entry for entry in hosts if entry.value.is_node]
+    ghosts = {host.name for host, _ in hosts if not host.is_node}
+    names = {node.metadata.name for node, _ in api_nodes} - ghosts
     names |= {source.key for source in broken if source.kind in ("HostSubnet", "")}
     pods = tuple(_pods(api_pods, nodes, names, problems))
-    services = tuple(completed_services(of(schema.Service), network, problems))
+    services = completed_services(of(schema.Service), network, problems)
     endpoints = [given_endpoints(entry.value) for entry in of(schema.Endpoints)]
     endpoints += _missing_endpoints(endpoints, services, pods, api_pods)
+    policies = [network_policy(value) for value, _ in of(schema.NetworkPolicy)]
+    egress_policies = [
+        egress_network_policy(value) for value, _ in of(schema.EgressNetworkPolicy)
+    ]
     mentioned = [
         *(pod.namespace for pod in _values(pods)),
         *(service.namespace for service in _values(services)),
         *(item.namespace for item in endpoints),
+        *(item.namespace for item in policies),
+        *(item.namespace for item in egress_policies),
     ]
     namespaces = _namespaces(of(schema.Namespace), mentioned)
+    plugin = network.value.plugin if network else None
+    owners = net_namespaces(of(schema.NetNamespace), namespaces, plugin)
+    api_underlay = next(iter(of(schema.Underlay)), None)
+    given = api_underlay.value if api_underlay else schema.Underlay()
+    offline_nodes = frozenset(given.offline_nodes)
     return Draft(
         network=network,
-        host_subnets=nodes,
-        net_namespaces=tuple(_net_namespaces(of(schema.NetNamespace), namespaces)),
+        host_subnets=with_allocated_egress_ips(hosts, owners, offline_nodes),
+        net_namespaces=owners,
         namespaces=namespaces,
         pods=pods,
         services=services,
         endpoints=tuple(endpoints),
+        network_policies=tuple(policies),
+        egress_network_policies=tuple(egress_policies),
+        quirks=model.Quirks(
+            **{to_snake(name): value for name, value in given.quirks.items()}
+        ),
+        offline_nodes=offline_nodes,
         underlay=None
         if any(source.kind in ("Underlay", "") for source in broken)
-        else _underlay(of(schema.Underlay), api_nodes, network, problems),
+        else _underlay(api_underlay, api_nodes, network, problems),
     )
 
 
@@ -117,29 +144,6 @@ def _network(entry: Entry[schema.ClusterNetwork]) -> Entry[model.ClusterNetwork]
         ),
         source,
     )
-
-
-def _host_subnets(
-    nodes: Sequence[Entry[schema.HostSubnet]],
-    network: Entry[model.ClusterNetwork] | None,
-    problems: list[Problem],
-) -> Iterator[Entry[model.HostSubnet]]:
-    ranges = network.value.cluster_networks if network else ()
-    taken = {node.subnet for node, _ in nodes}
-    spare = free(chain.from_iterable(map(node_subnets, ranges)), taken)
-    for node, source in nodes:
-        if subnet := node.subnet or next(spare, None):
-            name = node.metadata.name
-            uid = node.metadata.uid or str(uuid.uuid5(uuid.NAMESPACE_DNS, name))
-            yield Entry(
-                model.HostSubnet(
-                    name=name, host_ip=node.host_ip, subnet=subnet, uid=uid
-                ),
-                source,
-            )
-        elif network:
-            text = "no subnet is left for this node in clusterNetworks"
-            problems.append(source.problem(("subnet",), text))
 
 
 def _pods(
@@ -196,6 +200,18 @@ def _pods(
                 ofport=(insisted or next(ofports[node.name])) if own_network else None,
                 labels=pod.metadata.labels,
                 host_network=pod.spec.host_network,
+                host_ports=tuple(
+                    model.HostPort(
+                        host_port=port.host_port,
+                        container_port=port.container_port,
+                        protocol=port.protocol,
+                    )
+                    for container in pod.spec.containers
+                    for port in container.ports
+                    if port.host_port and own_network
+                ),
+                ingress_bandwidth=pod.metadata.annotations.ingress_bandwidth,
+                egress_bandwidth=pod.metadata.annotations.egress_bandwidth,
             ),
             source,
         )
@@ -231,25 +247,8 @@ def _namespaces(
     )
 
 
-def _net_namespaces(
-    given: Iterable[Entry[schema.NetNamespace]],
-    namespaces: Iterable[model.Namespace],
-) -> Iterator[model.NetNamespace]:
-    """Yield every namespace's VNID: ``default`` has 0, the others the lowest free.
-
-    The real master draws them at random.
-    """
-    netids = {item.metadata.name: item.netid for item in _values(given)}
-    spare = free(count(FIRST_VNID), set(netids.values()))
-    for name in dict.fromkeys([*netids, *(item.name for item in namespaces)]):
-        netid = netids.get(name)
-        if netid is None:
-            netid = 0 if name == "default" else next(spare)
-        yield model.NetNamespace(name=name, netid=netid)
-
-
 def _underlay(
-    underlays: Sequence[Entry[schema.Underlay]],
+    given: Entry[schema.Underlay] | None,
     nodes: Sequence[Entry[schema.HostSubnet]],
     network: Entry[model.ClusterNetwork] | None,
     problems: list[Problem],
@@ -257,11 +256,9 @@ def _underlay(
     """The file's underlay, or one that fits around the nodes."""
     if not nodes or not network:
         return None
-    given = (
-        underlays[0]
-        if underlays
-        else Entry(schema.Underlay(), Source("Underlay", "", network.source.node))
-    )
+    if given is None:
+        source = replace(network.source, kind="Underlay", key="")
+        given = Entry(schema.Underlay(), source)
     ranges = [entry.cidr for entry in network.value.cluster_networks]
     occupied = [*ranges, network.value.service_network, model.DOCKER_NETWORK]
     host_ips = {node.host_ip for node in _values(nodes)}

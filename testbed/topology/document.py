@@ -54,8 +54,13 @@ class Node(NamedTuple):
     value: Scalar | list[Node] | dict[str, Node]
 
 
-def read(text: str, problems: list[Problem]) -> list[Node]:
+def read(text: str, file: str, problems: list[Problem]) -> list[Node]:
     """Read every document of a stream; empty ones are passed over.
+
+    Args:
+        text: the stream.
+        file: what problems call it.
+        problems: takes what keeps it, or parts of it, from being read.
 
     Returns:
         The documents, or none at all when a problem keeps the text from being read.
@@ -63,17 +68,17 @@ def read(text: str, problems: list[Problem]) -> list[Node]:
     if forbidden := _FORBIDDEN.search(text):
         line = text.count("\n", 0, forbidden.start()) + 1
         problems.append(
-            Problem(line, f"broken YAML: holds the character {forbidden[0]!a}")
+            Problem(line, f"broken YAML: holds the character {forbidden[0]!a}", file)
         )
         return []
     try:
-        return list(_Reader(text, problems).documents())
+        return list(_Reader(text, file, problems).documents())
     except _RefusedError as refused:
-        problems.append(refused.problem)
+        problems.append(Problem(refused.line, str(refused), file))
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         context = f" {error.context}" if error.context else ""
-        problems.append(Problem(line, f"broken YAML: {error.problem}{context}"))
+        problems.append(Problem(line, f"broken YAML: {error.problem}{context}", file))
     return []
 
 
@@ -96,13 +101,14 @@ class _RefusedError(Exception):
     """Valid YAML that no ``oc`` prints."""
 
     def __init__(self, event: yaml.Event, reason: str) -> None:
-        self.problem = Problem(_line(event), reason)
+        self.line = _line(event)
         super().__init__(reason)
 
 
 class _Reader:
-    def __init__(self, text: str, problems: list[Problem]) -> None:
+    def __init__(self, text: str, file: str, problems: list[Problem]) -> None:
         self._events: Iterator[yaml.Event] = yaml.parse(text, Loader=_LOADER)
+        self._file = file
         self._problems = problems
         self._values = 0
 
@@ -157,6 +163,7 @@ class _Reader:
                 line,
                 f"the key {shown(key)} is given twice; "
                 f"first in line {fields[key].line}",
+                self._file,
             )
             for key, line in repeated.items()
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from ipaddress import IPv4Address, IPv4Network
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -19,6 +20,10 @@ _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _PORT_NAME = re.compile(r"(?=.*[a-z])[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _RANGE = re.compile(r"([0-9.]+)/([0-9]{1,2})")
 _OFPORT = re.compile(r"[0-9]{1,5}")
+_QUANTITY = re.compile(r"([0-9]+|[0-9]*\.[0-9]+)([eE][0-9]{1,2}|[kMGTP]|[KMGTP]i|)")
+_LABEL_DOMAIN = re.compile(
+    r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+)
 
 
 def one_of(choices: type[E]) -> PlainValidator:
@@ -60,17 +65,26 @@ def _address(value: object) -> IPv4Address:
     raise ValueError(f"must be an IPv4 address, not {shown(value)}")
 
 
-def _network(value: object) -> IPv4Network:
+def _any_range(value: object) -> IPv4Network:
     parts = _RANGE.fullmatch(value) if isinstance(value, str) else None
     try:
         address, length = parts.groups() if parts else ("", "")
-        network = IPv4Network((address, int(length)), strict=False)
+        return IPv4Network((address, int(length)), strict=False)
     except ValueError:
         raise ValueError(
             f"must be an IPv4 network such as 10.128.0.0/14, not {shown(value)}"
         ) from None
-    if str(network.network_address) != address:
+
+
+def _range(value: object) -> IPv4Network:
+    network = _any_range(value)
+    if str(network.network_address) != str(value).partition("/")[0]:
         raise ValueError(f"{value} has host bits set; its network is {network}")
+    return network
+
+
+def _network(value: object) -> IPv4Network:
+    network = _range(value)
     if network.prefixlen > 30:
         raise ValueError(f"{value} has no room for two addresses")
     return network
@@ -105,9 +119,55 @@ def _ofport(value: object) -> int:
     raise ValueError(f'must be "3" to "65279", in quotes, not {shown(value)}')
 
 
+def _vnid_text(value: object) -> int:
+    if isinstance(value, str) and value.isdecimal() and int(value) < 1 << 24:
+        return int(value)
+    raise ValueError(f'must be "0" to "{(1 << 24) - 1}", in quotes, not {shown(value)}')
+
+
+def _true(value: object) -> bool:
+    if isinstance(value, str):
+        return value == "true"
+    raise ValueError(f'must be a string such as "true", not {shown(value)}')
+
+
+def _bandwidth(value: object) -> int:
+    found = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
+    if not found:
+        raise ValueError(
+            f"must be bits per second such as 10M, in quotes, not {shown(value)}"
+        )
+    number, unit = found.groups()
+    if unit[:1] in ("e", "E"):
+        factor = Decimal(10) ** int(unit[1:])
+    elif unit:
+        base = 1024 if unit.endswith("i") else 1000
+        factor = Decimal(base) ** (1 + "kMGTP".index(unit[0].replace("K", "k")))
+    else:
+        factor = Decimal(1)
+    bits = Decimal(number) * factor
+    if not 1000 <= bits <= Decimal(10) ** 15:
+        raise ValueError(f"must be 1k to 1P, not {value}")
+    return int(bits)
+
+
+def _dns_name(value: str) -> str:
+    if len(value) <= 253 and _LABEL_DOMAIN.fullmatch(value):
+        return value
+    raise ValueError(f"must be a DNS name such as www.example.com, not {shown(value)}")
+
+
 Name = Annotated[str, AfterValidator(_name)]
 Address = Annotated[IPv4Address, PlainValidator(_address)]
 Network = Annotated[IPv4Network, PlainValidator(_network)]
+"""A range for machines, as a subnet."""
+
+Range = Annotated[IPv4Network, PlainValidator(_range)]
+"""A range of any size, down to one address."""
+
+AnyRange = Annotated[IPv4Network, PlainValidator(_any_range)]
+"""A range of which the API accepts any address as its name."""
+
 PortNumber = Annotated[int, between(1, 65535)]
 
 NetID = Annotated[int, AfterValidator(_netid)]
@@ -121,3 +181,15 @@ TargetPort = Annotated[int | str, PlainValidator(_target_port)]
 
 OFPort = Annotated[int, PlainValidator(_ofport)]
 """An annotation's string; below 3 are vxlan0 and tun0, from 0xff00 OpenFlow's own."""
+
+VNIDText = Annotated[int, PlainValidator(_vnid_text)]
+"""An annotation's string that holds a VNID."""
+
+TrueText = Annotated[bool, PlainValidator(_true)]
+"""An annotation's string; anything but ``true`` means no."""
+
+Bandwidth = Annotated[int, PlainValidator(_bandwidth)]
+"""An annotation's string in bits/s. Source: kubernetes release-1.11
+pkg/util/bandwidth/utils.go and apimachinery's resource.Quantity."""
+
+DNSName = Annotated[str, AfterValidator(_dns_name)]

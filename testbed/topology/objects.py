@@ -40,6 +40,12 @@ KINDS = {
     "Pod": Kind(schema.Pod, ("v1",), namespaced=True),
     "Service": Kind(schema.Service, ("v1",), namespaced=True),
     "Endpoints": Kind(schema.Endpoints, ("v1",), namespaced=True),
+    "NetworkPolicy": Kind(
+        schema.NetworkPolicy,
+        ("networking.k8s.io/v1", "extensions/v1beta1"),
+        namespaced=True,
+    ),
+    "EgressNetworkPolicy": Kind(schema.EgressNetworkPolicy, _SDN, namespaced=True),
     "Underlay": Kind(schema.Underlay, ("testbed/v1",)),
 }
 """Every kind that is read; all others are passed over."""
@@ -65,6 +71,7 @@ class Source:
     kind: str
     key: str
     node: Node
+    file: str
 
     def problem(self, path: Path, text: str) -> Problem:
         """Say what is wrong with a field, at its line or the nearest around it."""
@@ -82,7 +89,7 @@ class Source:
             for step in path
         )
         parts = (str(self), field.removeprefix("."), text)
-        return Problem(node.line, ": ".join(part for part in parts if part))
+        return Problem(node.line, ": ".join(part for part in parts if part), self.file)
 
     def __str__(self) -> str:
         """``Kind namespace/name``."""
@@ -97,7 +104,7 @@ class Entry(NamedTuple, Generic[T_co]):
 
 
 def objects(
-    node: Node, problems: list[Problem], item_kind: str | None = None
+    node: Node, file: str, problems: list[Problem], item_kind: str | None = None
 ) -> Iterator[Source]:
     """Yield the objects of a document; lists may hold lists.
 
@@ -108,30 +115,30 @@ def objects(
     fields = node.value
     if not isinstance(fields, dict):
         text = f"must be a mapping with apiVersion and kind, not {shown(fields)}"
-        problems.append(Problem(node.line, text))
-        yield Source("", "", node)
+        problems.append(Problem(node.line, text, file))
+        yield Source("", "", node, file)
         return
     kind = fields["kind"].value if "kind" in fields else item_kind
     if not isinstance(kind, str) or not kind:
         text = f"must be a string, not {shown(kind)}"
         if kind in (None, ""):
             text = "is missing"
-        source = Source("", "", node)
+        source = Source("", "", node, file)
         problems.append(source.problem(("kind",), text))
         yield source
         return
-    source = Source(kind, _key(kind, fields), node)
+    source = Source(kind, _key(kind, fields), node, file)
     if kind != "List" and not (kind.endswith("List") and "items" in fields):
         yield source
         return
     items = fields["items"].value if "items" in fields else None
     if isinstance(items, list):
         for item in items:
-            yield from objects(item, problems, kind.removesuffix("List") or None)
+            yield from objects(item, file, problems, kind.removesuffix("List") or None)
     elif items is not None:
         text = f"must be a list, not {shown(items)}"
         problems.append(source.problem(("items",), text))
-        yield Source("", "", node)
+        yield Source("", "", node, file)
 
 
 def parse(source: Source, problems: list[Problem]) -> schema.Object | None:
@@ -150,6 +157,25 @@ def parse(source: Source, problems: list[Problem]) -> schema.Object | None:
             for error in errors.errors(include_url=False)
         ]
         return None
+
+
+def unknown_fields(fields: schema.Fields, path: Path = ()) -> Iterator[Path]:
+    """Yield the ways to the fields that 3.11 did not have; its API server drops them.
+
+    Only where all fields are known: the SDN's own kinds, policies and services.
+    """
+    for name in fields.model_extra or {}:
+        if name not in getattr(fields, "unread", ()):
+            yield (*path, name)
+    for name, info in type(fields).model_fields.items():
+        value = getattr(fields, name)
+        where = (*path, info.alias or name)
+        if isinstance(value, schema.Fields):
+            yield from unknown_fields(value, where)
+        elif isinstance(value, list):
+            for number, item in enumerate(value):
+                if isinstance(item, schema.Fields):
+                    yield from unknown_fields(item, (*where, number))
 
 
 def _key(kind: str, fields: dict[str, Node]) -> str:

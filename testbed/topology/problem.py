@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A line of the file and what to say about it; also carries warnings."""
+    """A line of a file and what to say about it; also carries warnings."""
 
     line: int
     text: str
+    file: str
 
-    def render(self, filename: str) -> str:
+    def __str__(self) -> str:
         """``file:line: text`` in one printable line."""
-        return printable(f"{filename}:{self.line}: {self.text}")
+        return printable(f"{self.file}:{self.line}: {self.text}")
 
 
 def shown(value: object) -> str:

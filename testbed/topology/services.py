@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
@@ -16,13 +17,24 @@ if TYPE_CHECKING:
 
     from testbed.topology.problem import Problem
 
+NODE_PORTS = range(30000, 32768)
+"""Where node ports are. Source: kubernetes release-1.11, its API server's default."""
+
 
 def completed_services(
     services: Sequence[Entry[schema.Service]],
     network: Entry[model.ClusterNetwork] | None,
     problems: list[Problem],
-) -> Iterator[Entry[model.Service]]:
-    """Give each service that names no cluster address the next one."""
+) -> tuple[Entry[model.Service], ...]:
+    """Give each service the address and the node ports that it does not name."""
+    return tuple(_with_node_ports(_with_addresses(services, network, problems)))
+
+
+def _with_addresses(
+    services: Sequence[Entry[schema.Service]],
+    network: Entry[model.ClusterNetwork] | None,
+    problems: list[Problem],
+) -> Iterator[tuple[Entry[model.Service], schema.ServiceType]]:
     taken = {service.spec.cluster_ip for service, _ in services}
     addresses = later_addresses(network.value.service_network) if network else ()
     spare = free(addresses, taken)
@@ -34,7 +46,11 @@ def completed_services(
             if network and cluster_ip is None:
                 text = f"no address is left in {network.value.service_network}"
                 problems.append(source.problem(("spec", "clusterIP"), text))
-        yield Entry(
+        spec = service.spec
+        affine = spec.session_affinity is schema.Affinity.CLIENT_IP
+        timeout = spec.session_affinity_config.client_ip.timeout_seconds
+        ingress = service.status.load_balancer.ingress
+        entry = Entry(
             model.Service(
                 namespace=service.metadata.namespace,
                 name=service.metadata.name,
@@ -45,13 +61,40 @@ def completed_services(
                         protocol=port.protocol,
                         port=port.port,
                         target_port=port.target_port or port.port,
+                        node_port=port.node_port,
                     )
-                    for port in service.spec.ports
+                    for port in spec.ports
                 ),
-                selector=service.spec.selector,
+                selector=spec.selector,
+                affinity_timeout=timeout if affine else None,
+                external_ips=tuple(spec.external_ips),
+                load_balancer_ips=tuple(item.ip for item in ingress if item.ip)
+                if spec.type is schema.ServiceType.LOAD_BALANCER
+                else (),
+                source_ranges=tuple(spec.load_balancer_source_ranges),
+                local_only=spec.external_traffic_policy is schema.TrafficPolicy.LOCAL,
             ),
             source,
         )
+        yield entry, spec.type
+
+
+def _with_node_ports(
+    services: Iterable[tuple[Entry[model.Service], schema.ServiceType]],
+) -> Iterator[Entry[model.Service]]:
+    """Publish services on the nodes; one number may serve TCP and UDP of a service."""
+    services = tuple(services)
+    taken = {port.node_port for (service, _), _ in services for port in service.ports}
+    spare = free(NODE_PORTS, taken)
+    for (service, source), kind in services:
+        if kind in (schema.ServiceType.NODE_PORT, schema.ServiceType.LOAD_BALANCER):
+            ports = tuple(
+                replace(port, node_port=port.node_port or next(spare, None))
+                for port in service.ports
+            )
+            yield Entry(replace(service, ports=ports), source)
+        else:
+            yield Entry(service, source)
 
 
 def given_endpoints(endpoints: schema.Endpoints) -> model.Endpoints:

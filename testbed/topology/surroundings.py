@@ -94,7 +94,10 @@ def completed_underlay(
 
 
 def _hosts(hosts: Sequence[schema.UnderlayHost]) -> tuple[model.UnderlayHost, ...]:
-    return tuple(model.UnderlayHost(name=host.name, ip=host.ip) for host in hosts)
+    return tuple(
+        model.UnderlayHost(name=host.name, ip=host.ip, dns_names=tuple(host.dns_names))
+        for host in hosts
+    )
 
 
 def _around(

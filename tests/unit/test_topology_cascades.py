@@ -115,11 +115,9 @@ def test_all_mistakes_of_a_file_are_told_in_the_order_of_its_lines() -> None:
         ("hostIP: 172.16.1.22", "hostIP: 172.16.1.15"),
         ("subnet: 10.131.0.0/23", "subnet: 10.131.0.5/23"),
         ("ip: 172.16.1.66", "ip: 172.16.1.16"),
-        ("openshift-ovs-subnet", "openshift-ovs-multitenant"),
     )
 
     assert [problem.split(": ")[1:3] for problem in found] == [
-        ["ClusterNetwork default", "pluginName"],
         ["Underlay", "rogues[0].ip"],
         ["HostSubnet oc-03.test", "hostIP"],
         ["HostSubnet oc-04.test", "subnet"],

@@ -37,7 +37,7 @@ def file_problems(path: Path) -> tuple[str, ...]:
 
 def value_of(text: str) -> object:
     found: list[Problem] = []
-    (document,) = read(text, found)
+    (document,) = read(text, "c.yaml", found)
     assert not found
     return plain(document)
 
@@ -200,7 +200,7 @@ def test_null_fields_are_left_out() -> None:
 
 
 def test_every_value_knows_the_line_of_its_key() -> None:
-    (document,) = read("a:\n- b\n-\n  c:\n    d\n", [])
+    (document,) = read("a:\n- b\n-\n  c:\n    d\n", "c.yaml", [])
 
     assert document == Node(
         1, {"a": Node(1, [Node(2, "b"), Node(4, {"c": Node(4, "d")})])}

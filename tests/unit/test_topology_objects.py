@@ -56,15 +56,6 @@ def test_a_kind_that_is_not_read_gets_one_warning() -> None:
     )
 
 
-@pytest.mark.parametrize("kind", ["NetworkPolicy", "EgressNetworkPolicy"])
-def test_policies_are_passed_over_as_the_plugin_does(kind: str) -> None:
-    found = topology(f"apiVersion: v1\nkind: {kind}\nmetadata: {{name: a}}\n")
-
-    assert found.warnings == (
-        f"c.yaml:86: {kind}: 1 passed over; redhat/openshift-ovs-subnet enforces none",
-    )
-
-
 @pytest.mark.parametrize("phase", ["Pending", "Succeeded", "Failed", "Unknown"])
 def test_a_pod_that_does_not_run_is_passed_over(phase: str) -> None:
     pod = f"kind: Pod\nmetadata: {{name: a}}\nspec: {{}}\nstatus: {{phase: {phase}}}\n"

@@ -49,17 +49,6 @@ def test_an_unknown_plugin_is_told_what_there_is() -> None:
     )
 
 
-@pytest.mark.parametrize("plugin", LATER_PLUGINS)
-def test_a_plugin_of_a_later_day_is_told_so(plugin: str) -> None:
-    network = NETWORK.replace(SUBNET_PLUGIN, plugin)
-
-    (problem,) = network_problems(network)
-
-    assert problem.endswith(
-        f": pluginName: {plugin} is not supported yet; use {SUBNET_PLUGIN}"
-    )
-
-
 @pytest.mark.parametrize(
     ("cidr", "problem"),
     [

@@ -1,0 +1,236 @@
+"""What was handed out to objects, written into them as the API server keeps it.
+
+A pod keeps its address, a namespace its VNID and a service its cluster IP, whatever
+else is applied or deleted later. So each is noted in its object.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeAlias
+
+from testbed.topology.document import Node
+from testbed.topology.objects import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from testbed.model import Cluster, UnderlayHost
+    from testbed.topology.objects import Path
+
+_Json: TypeAlias = "str | int | list[_Json] | dict[str, _Json]"
+
+_OFPORT: Path = ("metadata", "annotations", "testbed/ofport")
+_CHANGE: Path = (
+    "metadata",
+    "annotations",
+    "pod.network.openshift.io/multitenant.change-network",
+)
+_CARRIED: Mapping[str, tuple[Path, ...]] = {
+    "Pod": (_OFPORT, ("status", "podIP")),
+    "HostSubnet": (("subnet",), ("metadata", "uid")),
+    "NetNamespace": (("netid",),),
+    "Service": (("spec", "clusterIP"),),
+    "Underlay": tuple(
+        (field,)
+        for field in (
+            "subnet",
+            "gateway",
+            "externalNetwork",
+            "externalGateway",
+            "externalHosts",
+            "rogues",
+            "mtu",
+        )
+    ),
+}
+"""What an object applied anew keeps of the one it replaces, if it says nothing."""
+
+
+def pinned(sources: Iterable[Source], cluster: Cluster) -> Iterator[Source]:
+    """Yield the objects with what they were given, and those made for them."""
+    values = {
+        "Pod": _pods(cluster),
+        "HostSubnet": _host_subnets(cluster),
+        "NetNamespace": _net_namespaces(cluster),
+        "Service": _services(cluster),
+        "Underlay": {"": _underlay(cluster)},
+    }
+    file = ""
+    for source in sources:
+        file = source.file
+        node = _without(source.node, _CHANGE)
+        key = "" if source.kind == "Underlay" else source.key
+        for path, value in values.get(source.kind, {}).pop(key, {}).items():
+            node = _with(node, path, value)
+        yield replace(source, node=node)
+    for key, fields in values["NetNamespace"].items():
+        yield _made(file, "network.openshift.io/v1", "NetNamespace", key, fields)
+    for fields in values["Underlay"].values():
+        yield _made(file, "testbed/v1", "Underlay", "", fields)
+
+
+def carried(new: Source, old: Source) -> Source:
+    """A new object with what the one it replaces was given.
+
+    A pod on another node is another pod, and a service's ports are known by their
+    number and protocol.
+    """
+    if new.kind == "Pod" and any(
+        _get(new.node, path) != _get(old.node, path)
+        for path in (("spec", "nodeName"), ("spec", "hostNetwork"))
+    ):
+        return new
+    node = new.node
+    paths = _CARRIED.get(new.kind, ())
+    if new.kind == "HostSubnet" and _get(node, ("egressCIDRs",)) is not None:
+        paths = (*paths, ("egressIPs",))
+    for path in paths:
+        had = _node_at(old.node, path)
+        if had is not None and _get(node, path) is None:
+            node = _put(node, path, had)
+    if new.kind == "Service":
+        node = _with_node_ports(node, old.node)
+    return replace(new, node=node)
+
+
+def _pods(cluster: Cluster) -> dict[str, dict[Path, _Json]]:
+    values: dict[str, dict[Path, _Json]] = {}
+    for pod in cluster.pods:
+        values[pod.key] = {("status", "podIP"): str(pod.ip)}
+        if pod.ofport is not None:
+            values[pod.key][_OFPORT] = str(pod.ofport)
+    return values
+
+
+def _host_subnets(cluster: Cluster) -> dict[str, dict[Path, _Json]]:
+    return {
+        host.name: {("subnet",): str(host.subnet), ("metadata", "uid"): host.uid}
+        | (
+            {("egressIPs",): [str(ip) for ip in host.egress_ips]}
+            if host.egress_cidrs
+            else {}
+        )
+        for host in cluster.host_subnets
+    }
+
+
+def _net_namespaces(cluster: Cluster) -> dict[str, dict[Path, _Json]]:
+    return {item.name: {("netid",): item.netid} for item in cluster.net_namespaces}
+
+
+def _services(cluster: Cluster) -> dict[str, dict[Path, _Json]]:
+    values: dict[str, dict[Path, _Json]] = {}
+    for service in cluster.services:
+        fields: dict[Path, _Json] = {}
+        if service.cluster_ip:
+            fields["spec", "clusterIP"] = str(service.cluster_ip)
+        for number, port in enumerate(service.ports):
+            if port.node_port:
+                fields["spec", "ports", number, "nodePort"] = port.node_port
+        values[service.key] = fields
+    return values
+
+
+def _underlay(cluster: Cluster) -> dict[Path, _Json]:
+    underlay = cluster.underlay
+    return {
+        ("subnet",): str(underlay.subnet),
+        ("gateway",): str(underlay.gateway),
+        ("externalNetwork",): str(underlay.external_network),
+        ("externalGateway",): str(underlay.external_gateway),
+        ("externalHosts",): [_host(host) for host in underlay.external_hosts],
+    }
+
+
+def _host(host: UnderlayHost) -> dict[str, _Json]:
+    return {"name": host.name, "ip": str(host.ip), "dnsNames": [*host.dns_names]}
+
+
+def _made(
+    file: str, version: str, kind: str, name: str, fields: Mapping[Path, _Json]
+) -> Source:
+    node = _with(Node(1, None), ("apiVersion",), version)
+    node = _with(node, ("kind",), kind)
+    if name:
+        node = _with(node, ("metadata", "name"), name)
+    for path, value in fields.items():
+        node = _with(node, path, value)
+    return Source(kind, name, node, file)
+
+
+def _with_node_ports(new: Node, old: Node) -> Node:
+    had = {_known_by(port): port for port in _items(old, ("spec", "ports"))}
+    for number, port in enumerate(_items(new, ("spec", "ports"))):
+        before = had.get(_known_by(port))
+        path = ("spec", "ports", number, "nodePort")
+        node_port = _node_at(before, ("nodePort",)) if before else None
+        published = _get(new, ("spec", "type")) in ("NodePort", "LoadBalancer")
+        if published and node_port and _get(new, path) is None:
+            new = _put(new, path, node_port)
+    return new
+
+
+def _known_by(port: Node) -> tuple[object, object]:
+    return _get(port, ("port",)), _get(port, ("protocol",)) or "TCP"
+
+
+def _items(node: Node, path: Path) -> Sequence[Node]:
+    found = _node_at(node, path)
+    return found.value if found and isinstance(found.value, list) else ()
+
+
+def _node_at(node: Node, path: Path) -> Node | None:
+    for step in path:
+        match node.value, step:
+            case dict() as fields, str() if step in fields:
+                node = fields[step]
+            case list() as items, int() if step < len(items):
+                node = items[step]
+            case _:
+                return None
+    return node
+
+
+def _get(node: Node, path: Path) -> object:
+    found = _node_at(node, path)
+    return found.value if found else None
+
+
+def _with(node: Node, path: Path, value: _Json) -> Node:
+    return _put(node, path, _node(value, node.line))
+
+
+def _put(node: Node, path: Path, value: Node) -> Node:
+    if not path:
+        return value
+    step, *rest = path
+    match node.value, step:
+        case list() as items, int():
+            changed = [*items]
+            changed[step] = _put(items[step], tuple(rest), value)
+            return Node(node.line, changed)
+        case _, str():
+            fields = dict(node.value) if isinstance(node.value, dict) else {}
+            inner = fields.get(step, Node(node.line, None))
+            return Node(node.line, {**fields, step: _put(inner, tuple(rest), value)})
+    raise TypeError(f"{step!r} leads nowhere in {node}")
+
+
+def _without(node: Node, path: Path) -> Node:
+    *above, last = path
+    around = _node_at(node, tuple(above))
+    if around is None or not isinstance(around.value, dict) or last not in around.value:
+        return node
+    fields = {key: value for key, value in around.value.items() if key != last}
+    return _put(node, tuple(above), Node(around.line, fields))
+
+
+def _node(value: _Json, line: int) -> Node:
+    match value:
+        case dict():
+            fields = {key: _node(item, line) for key, item in value.items()}
+            return Node(line, fields)
+        case list():
+            return Node(line, [_node(item, line) for item in value])
+    return Node(line, value)
