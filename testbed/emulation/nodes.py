@@ -149,7 +149,7 @@ def _configure_kernel(build: NodeBuild) -> None:
         "".join(f"link set {interface} up\n" for interface in plugged)
         + node_links(build.cluster, build.node)
     )
-    machine.run("iptables-restore", stdin=node_rules(build.cluster))
+    machine.run("iptables-restore", stdin=node_rules(build.cluster, build.node))
     machine.write_sysctls(_SYSCTLS)
     machine.replace_file("/etc/resolv.conf", node_resolv_conf(build.node))
     machine.bind(build.run_dir, "/run/openvswitch")

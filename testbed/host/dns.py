@@ -42,11 +42,17 @@ def dnsmasq_configuration(names: Path) -> str:
 
 
 def hosts_file(cluster: Cluster) -> str:
-    """All names of the cluster, as hosts(5) has them: nodes, then services.
+    """All names a node resolves, as hosts(5) has them: nodes, outside, services.
 
-    A headless service's name has the addresses of its endpoints.
+    A headless service's name has the addresses of its endpoints. What is outside the
+    cluster has the names that EgressNetworkPolicies may call it by.
     """
-    lines = [f"{node.host_ip}\t{node.name}" for node in cluster.host_subnets]
+    lines = [f"{node.host_ip}\t{node.name}" for node in cluster.nodes]
+    lines += [
+        f"{host.ip}\t{name}"
+        for host in cluster.underlay.external_hosts
+        for name in host.dns_names
+    ]
     lines += [
         f"{address}\t{service_name(service)}"
         for service in cluster.services
@@ -78,10 +84,6 @@ def pod_resolv_conf(node: HostSubnet, pod: Pod) -> str:
 def _addresses(cluster: Cluster, service: Service) -> tuple[IPv4Address, ...]:
     if service.cluster_ip is not None:
         return (service.cluster_ip,)
-    return tuple(
-        address
-        for endpoints in cluster.endpoints
-        if (endpoints.namespace, endpoints.name) == (service.namespace, service.name)
-        for subset in endpoints.subsets
-        for address in subset.addresses
-    )
+    endpoints = cluster.endpoints_of(service)
+    subsets = endpoints.subsets if endpoints else ()
+    return tuple(address for subset in subsets for address in subset.addresses)

@@ -12,7 +12,7 @@ from testbed.model import DOCKER_NETWORK
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from ipaddress import IPv4Network
+    from ipaddress import IPv4Address, IPv4Network
 
     from testbed.model import Cluster, HostSubnet, Pod
 
@@ -32,7 +32,7 @@ def node_links(cluster: Cluster, node: HostSubnet) -> str:
     metric = "metric 100"
     return _batch(
         "link set lo up",
-        f"addr add {node.host_ip}/{underlay.prefixlen} brd + dev eth0 noprefixroute",
+        f"addr add {_on_underlay(cluster, node.host_ip)} brd + dev eth0 noprefixroute",
         "link set eth0 up",
         f"route add {underlay} dev eth0 proto kernel scope link "
         f"src {node.host_ip} {metric}",
@@ -64,6 +64,21 @@ def pod_links(cluster: Cluster, node: HostSubnet, pod: Pod) -> str:
     )
 
 
+def assign_egress_ips(cluster: Cluster, ips: Iterable[IPv4Address]) -> str:
+    """Give a node these egress IPs besides its own address.
+
+    Source: openshift/origin release-3.11 pkg/network/node/egressip.go
+    """
+    return _batch(
+        *(f"addr add {_on_underlay(cluster, ip)} brd + dev eth0" for ip in ips)
+    )
+
+
+def release_egress_ips(cluster: Cluster, ips: Iterable[IPv4Address]) -> str:
+    """Take these egress IPs from a node again."""
+    return _batch(*(f"addr del {_on_underlay(cluster, ip)} dev eth0" for ip in ips))
+
+
 def hide_from_kernel(interfaces: Iterable[str]) -> str:
     """Keep the node's kernel from handling what a userspace datapath handles.
 
@@ -76,6 +91,10 @@ def hide_from_kernel(interfaces: Iterable[str]) -> str:
         "link add ovs-system type bridge",
         *(f"link set {interface} master ovs-system" for interface in interfaces),
     )
+
+
+def _on_underlay(cluster: Cluster, ip: IPv4Address) -> str:
+    return f"{ip}/{cluster.underlay.subnet.prefixlen}"
 
 
 def _universe(network: IPv4Network, device: str) -> str:

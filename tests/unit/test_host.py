@@ -9,11 +9,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from testbed.host.bandwidth import Bandwidth, pod_bandwidth
 from testbed.host.dns import dnsmasq_configuration, hosts_file, pod_resolv_conf
-from testbed.host.iptables import node_rules
-from testbed.host.links import node_links, pod_links
+from testbed.host.links import (
+    assign_egress_ips,
+    node_links,
+    pod_links,
+    release_egress_ips,
+)
 from testbed.host.names import underlay_mac, veth_name
-from testbed.model import ClusterNetworkEntry
+from testbed.model import (
+    ClusterNetworkEntry,
+    Endpoints,
+    EndpointSubset,
+    UnderlayHost,
+)
 
 if TYPE_CHECKING:
     from testbed.model import Cluster
@@ -55,31 +65,32 @@ def test_a_pod_reaches_every_cluster_network_directly(two_networks: Cluster) -> 
     assert "route add 10.132.0.0/14 dev eth0 scope global" in lines
 
 
-def test_every_cluster_network_is_masqueraded(two_networks: Cluster) -> None:
-    rules = node_rules(two_networks)
+def test_an_egress_ip_comes_and_goes_by_itself(four_nodes: Cluster) -> None:
+    ips = [IPv4Address("172.16.1.200")]
 
-    assert "-A OPENSHIFT-MASQUERADE -s 10.128.0.0/14 " in rules
-    assert "-A OPENSHIFT-MASQUERADE -s 10.132.0.0/14 " in rules
-
-
-def test_invalid_packets_are_dropped_before_any_accept(four_nodes: Cluster) -> None:
-    """Else pods' addresses leak unmasqueraded (BZ1438762)."""
-    forward = [
-        rule
-        for rule in node_rules(four_nodes).splitlines()
-        if rule.startswith("-A OPENSHIFT-FIREWALL-FORWARD")
-    ]
-
-    assert "--ctstate INVALID -j DROP" in forward[0]
+    assert (
+        assign_egress_ips(four_nodes, ips)
+        == "addr add 172.16.1.200/24 brd + dev eth0\n"
+    )
+    assert release_egress_ips(four_nodes, ips) == "addr del 172.16.1.200/24 dev eth0\n"
 
 
-def test_vxlan_is_let_in_on_the_clusters_port(four_nodes: Cluster) -> None:
-    network = dataclasses.replace(four_nodes.network, vxlan_port=4790)
+def test_what_a_pod_receives_is_shaped_to_its_limit(four_nodes: Cluster) -> None:
+    pod = dataclasses.replace(four_nodes.pods[0], ingress_bandwidth=10_000_000)
 
-    rules = node_rules(dataclasses.replace(four_nodes, network=network))
+    assert pod_bandwidth(pod) == Bandwidth(max_rate=10_000_000)
 
-    assert "--dport 4790 -m comment --comment" in rules
-    assert "4789" not in rules
+
+def test_what_a_pod_sends_is_policed_in_units_of_1024(four_nodes: Cluster) -> None:
+    pod = dataclasses.replace(four_nodes.pods[0], egress_bandwidth=10_000_000)
+
+    assert pod_bandwidth(pod) == Bandwidth(ingress_policing_rate=9765)
+
+
+def test_a_pod_without_limits_is_not_limited(four_nodes: Cluster) -> None:
+    limits = pod_bandwidth(four_nodes.pods[0])
+
+    assert limits == Bandwidth(max_rate=None, ingress_policing_rate=0)
 
 
 def test_names_of_nodes_and_services_are_served(four_nodes: Cluster) -> None:
@@ -87,6 +98,44 @@ def test_names_of_nodes_and_services_are_served(four_nodes: Cluster) -> None:
 
     assert "172.16.1.15\toc-01.test" in lines
     assert "172.30.31.182\tsyslog.shop.svc.cluster.local" in lines
+
+
+def test_names_of_external_hosts_are_served(four_nodes: Cluster) -> None:
+    names = ("www.example.org", "example.org")
+    host = UnderlayHost(name="www", ip=IPv4Address("198.51.100.7"), dns_names=names)
+    underlay = dataclasses.replace(four_nodes.underlay, external_hosts=(host,))
+
+    lines = hosts_file(dataclasses.replace(four_nodes, underlay=underlay)).splitlines()
+
+    assert "198.51.100.7\twww.example.org" in lines
+    assert "198.51.100.7\texample.org" in lines
+
+
+def test_the_name_of_a_ghost_is_not_served(four_nodes: Cluster) -> None:
+    first, *others = four_nodes.host_subnets
+    ghost = dataclasses.replace(first, is_node=False)
+
+    text = hosts_file(dataclasses.replace(four_nodes, host_subnets=(ghost, *others)))
+
+    assert first.name not in text
+
+
+def test_a_headless_service_has_the_addresses_of_its_endpoints(
+    four_nodes: Cluster,
+) -> None:
+    service = dataclasses.replace(four_nodes.service("shop/web"), cluster_ip=None)
+    pods = tuple(pod.ip for pod in four_nodes.pods)
+    endpoints = Endpoints(
+        namespace="shop",
+        name="web",
+        subsets=(EndpointSubset(addresses=pods, ports=()),),
+    )
+
+    lines = hosts_file(
+        dataclasses.replace(four_nodes, services=(service,), endpoints=(endpoints,))
+    ).splitlines()
+
+    assert lines[-2:] == [f"{ip}\tweb.shop.svc.cluster.local" for ip in pods]
 
 
 def test_dnsmasq_asks_nobody_else() -> None:
