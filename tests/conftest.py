@@ -5,6 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
+from hypothesis import settings
 
 from testbed.model import (
     Cluster,
@@ -20,6 +21,9 @@ from testbed.model import (
     ServicePort,
     Underlay,
 )
+
+# pytest --hypothesis-profile=thorough
+settings.register_profile("thorough", max_examples=1000)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """Match fields in the text OVS prints. Source: ovs-fields(7).
 
-OVS also prints them in an order of its own: the protocol first, then registers,
-``tun_src``, ``in_port``, addresses, ``nw_frag`` and ports.
+OVS also prints them in an order of its own: ``ct_state`` first, then the protocol,
+registers, ``tun_src``, ``in_port``, addresses, ``nw_frag`` and ports.
 """
 
 from __future__ import annotations
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from testbed.openflow.names import OFPort, Register
 
 MULTICAST = "nw_dst=224.0.0.0/4"
+UNTRACKED = "ct_state=-trk"
+"""A packet that has not been looked up in conntrack yet."""
+REPLY = "ct_state=+rpl"
+"""A packet that runs against the direction in which its connection was opened."""
 LATER_FRAGMENT = "nw_frag=later"
 """A fragment without ports, under ``set-frags nx-match`` (ovs-ofctl(8))."""
 

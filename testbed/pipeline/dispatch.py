@@ -9,8 +9,14 @@ Every packet starts here and goes on by the port it came in on:
   the host's own multicast stays out.
 * any other port is a pod: table 20 checks its address.
 
-What is neither IP nor ARP is dropped. All flows follow from the ClusterNetwork and the
-node's HostSubnet, and last as long as the bridge.
+What is neither IP nor ARP is dropped.
+
+Under ovs-networkpolicy, every IP packet is looked up in conntrack first and comes here
+again. What a pod sent to a service comes back out of tun0 with a pod's address at both
+ends; table 25 finds the sender's VNID again.
+
+All flows follow from the ClusterNetwork and the node's HostSubnet, and last as long as
+the bridge.
 """
 
 from __future__ import annotations
@@ -18,7 +24,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from testbed.openflow import Flow, OFPort, Register, Table, matches, table_miss
-from testbed.openflow.actions import DROP, goto, vnid_from_tunnel
+from testbed.openflow.actions import DROP, goto, track, vnid_from_tunnel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +34,8 @@ if TYPE_CHECKING:
 
 def dispatch_flows(cluster: Cluster, node: HostSubnet) -> Iterator[Flow]:
     """Yield the flows that tell vxlan0, tun0 and pods apart."""
+    if cluster.network.plugin.tracks_connections:
+        yield from _tracking(cluster, node)
     yield from _from_vxlan(cluster, node)
     yield from _from_tun0(cluster, node)
     for ethertype in ("arp", "ip"):
@@ -38,6 +46,29 @@ def dispatch_flows(cluster: Cluster, node: HostSubnet) -> Iterator[Flow]:
             actions=(goto(Table.FROM_POD),),
         )
     yield table_miss(Table.DISPATCH)
+
+
+def _tracking(cluster: Cluster, node: HostSubnet) -> Iterator[Flow]:
+    yield Flow(
+        table=Table.DISPATCH,
+        priority=300 if cluster.quirks.dispatch_overlaps else 1000,
+        match=(matches.UNTRACKED, "ip"),
+        actions=(track(Table.DISPATCH),),
+    )
+    in_port = matches.in_port(OFPort.TUN0)
+    yield Flow(
+        table=Table.DISPATCH,
+        priority=400,
+        match=("ip", in_port, matches.nw_src(node.gateway)),
+        actions=(goto(Table.ROUTING),),
+    )
+    for cidr in cluster.cidrs:
+        yield Flow(
+            table=Table.DISPATCH,
+            priority=300,
+            match=("ip", in_port, matches.nw_src(node.subnet), matches.nw_dst(cidr)),
+            actions=(goto(Table.FROM_POD_VIA_SERVICE),),
+        )
 
 
 def _from_vxlan(cluster: Cluster, node: HostSubnet) -> Iterator[Flow]:

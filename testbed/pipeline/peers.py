@@ -2,7 +2,8 @@
 
 * 10 takes what came out of a tunnel, and lets in only what a node of the cluster sent.
 * 50 takes ARP for a pod on another node, 90 takes IP for one. Both put the sender's
-  VNID in the VXLAN header, choose the node and send the packet out of vxlan0.
+  VNID in the VXLAN header, choose the node and send the packet out of vxlan0. A ghost
+  may have asked for one VNID whoever sends.
 
 Every HostSubnet but the node's own adds one flow to each, under a cookie that only its
 uid decides, so that they can be found again when it changes.
@@ -20,6 +21,7 @@ from testbed.openflow.actions import (
     goto,
     output,
     set_tunnel_destination,
+    set_tunnel_vnid,
     vnid_to_tunnel,
 )
 
@@ -45,7 +47,9 @@ def peer_cookie(peer: HostSubnet) -> int:
 def _flows_of_peer(peer: HostSubnet) -> Iterator[Flow]:
     cookie = peer_cookie(peer)
     through_tunnel = (
-        vnid_to_tunnel(Register.SOURCE_VNID),
+        vnid_to_tunnel(Register.SOURCE_VNID)
+        if peer.fixed_vnid is None
+        else set_tunnel_vnid(peer.fixed_vnid),
         set_tunnel_destination(peer.host_ip),
         output(OFPort.VXLAN0),
     )

@@ -8,6 +8,9 @@ world outside. The narrower range has the higher priority.
 A multicast packet that came through a tunnel goes to this node's pods only: its sender
 has already sent it to every node.
 
+Under ovs-networkpolicy, a reply to this node's pods may belong to a connection that
+iptables redirected from a service. Conntrack gives it back the service's address.
+
 All flows follow from the ClusterNetwork and the node's HostSubnet.
 """
 
@@ -16,7 +19,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from testbed.openflow import Flow, OFPort, Table, matches
-from testbed.openflow.actions import DROP, goto, output
+from testbed.openflow.actions import DROP, goto, output, track_and_restore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 def routing_flows(cluster: Cluster, node: HostSubnet) -> Iterator[Flow]:
     """Yield the flows that choose a packet's way by its destination."""
     yield from _arp(cluster, node)
+    if cluster.network.plugin.tracks_connections:
+        yield _reply(cluster, node)
     yield from _ip(cluster, node)
     yield from _multicast()
     yield _flow(0, ("ip",), goto(Table.EGRESS_ROUTING))
@@ -40,6 +45,17 @@ def _arp(cluster: Cluster, node: HostSubnet) -> Iterator[Flow]:
     )
     for cidr in cluster.cidrs:
         yield _flow(100, ("arp", matches.arp_tpa(cidr)), goto(Table.ARP_TO_REMOTE_POD))
+
+
+def _reply(cluster: Cluster, node: HostSubnet) -> Flow:
+    # A commit that may change ports sends replies to tun0's address through NAT, too:
+    # those must not be taken for a pod's.
+    priority = 300 if cluster.quirks.commit_keeps_source_port else 250
+    return _flow(
+        priority,
+        (matches.REPLY, "ip", matches.nw_dst(node.subnet)),
+        track_and_restore(Table.IP_TO_LOCAL_POD),
+    )
 
 
 def _ip(cluster: Cluster, node: HostSubnet) -> Iterator[Flow]:

@@ -30,6 +30,8 @@ SUBNET = IPv4Network("10.131.0.0/23")
             "arp_sha=00:00:0a:83:01:f1/00:00:ff:ff:ff:ff",
         ),
         (matches.tp_dst(53), "tp_dst=53"),
+        (matches.UNTRACKED, "ct_state=-trk"),
+        (matches.REPLY, "ct_state=+rpl"),
     ],
 )
 def test_a_match_reads_as_ovs_prints_it(match: str, text: str) -> None:
@@ -58,7 +60,22 @@ def test_a_match_reads_as_ovs_prints_it(match: str, text: str) -> None:
             actions.vnid_to_tunnel(Register.SOURCE_VNID),
             "move:NXM_NX_REG0[]->NXM_NX_TUN_ID[0..31]",
         ),
+        (actions.set_tunnel_vnid(42), "load:0x2a->NXM_NX_TUN_ID[0..31]"),
+        (actions.set_tunnel_vnid(0), "load:0->NXM_NX_TUN_ID[0..31]"),
         (actions.set_tunnel_destination(POD), "set_field:10.131.1.241->tun_dst"),
+        (
+            actions.set_destination_mac("0e:58:0a:83:00:01"),
+            "set_field:0e:58:0a:83:00:01->eth_dst",
+        ),
+        (actions.set_packet_mark(42), "set_field:0x2a->pkt_mark"),
+        (actions.track(Table.DISPATCH), "ct(table=0)"),
+        (actions.track_and_restore(Table.IP_TO_LOCAL_POD), "ct(table=70,nat)"),
+        (actions.commit(), "ct(commit)"),
+        (actions.commit(Table.ROUTING), "ct(commit,table=30)"),
+        (
+            actions.commit(Table.ROUTING, may_change_source_port=True),
+            "ct(commit,table=30,nat(src))",
+        ),
         (actions.note(2, 7), "note:02.07.00.00.00.00"),
     ],
 )

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from testbed.model import (
     ClusterNetworkEntry,
     HostSubnet,
+    NetNamespace,
+    Plugin,
     Pod,
     Protocol,
     Service,
@@ -71,6 +73,104 @@ def test_a_pod_adds_its_four_flows(four_nodes: Cluster) -> None:
             "table=70,priority=100,ip,nw_dst=10.131.0.42 "
             "actions=load:0->NXM_NX_REG1[],load:0x1d->NXM_NX_REG2[],goto_table:80"
         ),
+    }
+
+
+def with_bank(cluster: Cluster, plugin: Plugin) -> Cluster:
+    """Under another plugin, with a namespace that has no pod yet."""
+    bank = NetNamespace(name="bank", netid=1171, multicast_enabled=True)
+    return replace(
+        cluster,
+        network=replace(cluster.network, plugin=plugin),
+        net_namespaces=(*cluster.net_namespaces, bank),
+    )
+
+
+def test_under_multitenant_a_namespaces_first_pod_opens_its_vnid(
+    four_nodes: Cluster,
+) -> None:
+    before = with_bank(four_nodes, Plugin.MULTITENANT)
+    pod = replace(NEW_POD, namespace="bank")
+
+    removed, added = change(before, replace(before, pods=(*before.pods, pod)))
+
+    assert removed == set()
+    assert {flow for flow in added if not flow.startswith("table=20,")} == {
+        "table=40,priority=100,arp,arp_tpa=10.131.0.42 actions=output:29",
+        (
+            "table=70,priority=100,ip,nw_dst=10.131.0.42 "
+            "actions=load:0x493->NXM_NX_REG1[],load:0x1d->NXM_NX_REG2[],goto_table:80"
+        ),
+        ("table=80,priority=100,reg0=0x493,reg1=0x493 actions=output:NXM_NX_REG2[]"),
+        "table=120,priority=100,reg0=0x493 actions=output:29",
+    }
+
+
+def test_under_networkpolicy_a_namespaces_first_pod_opens_its_namespace(
+    four_nodes: Cluster,
+) -> None:
+    before = with_bank(four_nodes, Plugin.NETWORKPOLICY)
+    pod = replace(NEW_POD, namespace="bank")
+
+    removed, added = change(before, replace(before, pods=(*before.pods, pod)))
+
+    assert removed == set()
+    assert {flow for flow in added if not flow.startswith("table=20,")} == {
+        (
+            "table=25,priority=100,ip,nw_src=10.131.0.42 "
+            "actions=load:0x493->NXM_NX_REG0[],goto_table:30"
+        ),
+        "table=40,priority=100,arp,arp_tpa=10.131.0.42 actions=output:29",
+        (
+            "table=70,priority=100,ip,nw_dst=10.131.0.42 "
+            "actions=load:0x493->NXM_NX_REG1[],load:0x1d->NXM_NX_REG2[],goto_table:80"
+        ),
+        "table=80,priority=50,reg1=0x493 actions=output:NXM_NX_REG2[]",
+        "table=120,priority=100,reg0=0x493 actions=output:29",
+    }
+
+
+def test_under_multitenant_a_service_opens_its_vnid_on_every_node(
+    four_nodes: Cluster,
+) -> None:
+    before = with_bank(four_nodes, Plugin.MULTITENANT)
+    service = replace(NEW_SERVICE, namespace="bank")
+
+    removed, added = change(
+        before, replace(before, services=(*before.services, service))
+    )
+
+    assert removed == set()
+    assert {flow for flow in added if not flow.startswith("table=60,")} == {
+        "table=80,priority=100,reg0=0x493,reg1=0x493 actions=output:NXM_NX_REG2[]"
+    }
+
+
+def test_under_networkpolicy_a_service_changes_nothing(four_nodes: Cluster) -> None:
+    before = with_bank(four_nodes, Plugin.NETWORKPOLICY)
+    after = replace(before, services=(*before.services, NEW_SERVICE))
+
+    assert change(before, after) == (set(), set())
+
+
+def test_what_is_sent_to_a_ghost_has_the_vnid_it_asked_for(four_nodes: Cluster) -> None:
+    ghost = replace(NEW_NODE, is_node=False)
+    before = replace(four_nodes, host_subnets=(*four_nodes.host_subnets, ghost))
+    fixed = replace(ghost, fixed_vnid=42)
+    after = replace(four_nodes, host_subnets=(*four_nodes.host_subnets, fixed))
+
+    _, added = change(before, after)
+
+    assert added == {
+        (
+            f"cookie=0xba7816bf,table={table},priority=100,{match} "
+            "actions=load:0x2a->NXM_NX_TUN_ID[0..31],"
+            "set_field:172.16.1.30->tun_dst,output:1"
+        )
+        for table, match in (
+            (50, "arp,arp_tpa=10.128.2.0/23"),
+            (90, "ip,nw_dst=10.128.2.0/23"),
+        )
     }
 
 

@@ -5,10 +5,6 @@ from hashlib import sha256
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
-import pytest
-
-from testbed.errors import SDNError
-from testbed.model import Plugin
 from testbed.openflow import Flow, Table
 from testbed.pipeline import node_flows
 
@@ -104,11 +100,3 @@ def test_arp_must_carry_the_pods_address_as_the_end_of_its_mac(
 
     assert four_nodes.pod("shop/web").mac == "0a:58:0a:83:01:f1"
     assert from_web.match[-1] == "arp_sha=00:00:0a:83:01:f1/00:00:ff:ff:ff:ff"
-
-
-def test_another_plugin_is_refused(four_nodes: Cluster) -> None:
-    network = replace(four_nodes.network, plugin=Plugin.MULTITENANT)
-    cluster = replace(four_nodes, network=network)
-
-    with pytest.raises(SDNError, match="openshift-ovs-multitenant"):
-        node_flows(cluster, cluster.node("oc-04"))
