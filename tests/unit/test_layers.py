@@ -24,10 +24,7 @@ MAY_IMPORT = {
     "pipeline": {"errors", "model", "openflow", "egress"},
     "host": {"errors", "model", "openflow", "egress"},
 }
-"""What each part that is pure may use of the testbed besides itself.
-
-The oracle is not written yet; its rule is here first.
-"""
+"""What each part that is pure may use of the testbed besides itself."""
 
 HOME = {"ovs": "ovs", "mininet": "emulation", "scapy": "probe"}
 """The one part that may import each of these packages."""
@@ -68,7 +65,7 @@ def test_a_module_imports_only_what_its_layer_may(module: Path) -> None:
     assert violations(part, module.read_text()) == []
 
 
-@pytest.mark.parametrize("part", sorted({*MAY_IMPORT, *HOME.values()} - {"oracle"}))
+@pytest.mark.parametrize("part", sorted({*MAY_IMPORT, *HOME.values()}))
 def test_the_rules_are_about_parts_that_exist(part: str) -> None:
     parts = {path.relative_to(TESTBED).with_suffix("").parts[0] for path in MODULES}
 
