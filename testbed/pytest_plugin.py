@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 FIXTURES = frozenset({"cluster", "running_cluster"})
 """What a test must ask for to be run in a sandbox."""
 
+TOPOLOGIES = {
+    "subnet": "four-node.yaml",
+    "multitenant": "multitenant.yaml",
+    "networkpolicy": "networkpolicy.yaml",
+}
+"""The shipped cluster of each SDN plugin."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options of a run."""
@@ -31,7 +38,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--topology",
         metavar="FILE",
-        help="the cluster to build (default: four-node.yaml)",
+        help="the cluster to build (default: four-node.yaml, and for scenarios that "
+        "say which plugins they are about, the shipped one of each)",
     )
     group.addoption(
         "--datapath",
@@ -74,20 +82,56 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register what only some runs need."""
+    """Register the marker, and what only some runs need."""
+    config.addinivalue_line(
+        "markers",
+        "plugins(*names): run under each of these SDN plugins: subnet, multitenant, "
+        "networkpolicy",
+    )
     if config.getoption("--prove-red"):
         from testbed.prove import RedProof
 
         config.pluginmanager.register(RedProof(), "testbed-prove-red")
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a scenario once under each plugin that it is about.
+
+    A topology that was chosen has one plugin; scenarios about others are left out.
+    """
+    marker = metafunc.definition.get_closest_marker("plugins")
+    if marker is None or "topology" not in metafunc.fixturenames:
+        return
+    unknown = set(marker.args) - set(TOPOLOGIES)
+    if unknown:
+        raise pytest.UsageError(
+            f"{metafunc.definition.nodeid}: there is no plugin "
+            f"{', '.join(sorted(unknown))}; there are: {', '.join(TOPOLOGIES)}"
+        )
+    chosen = metafunc.config.getoption("--topology")
+    available = [_plugin_of(Path(chosen))] if chosen else [*TOPOLOGIES]
+    plugins = [name for name in available if name in marker.args]
+    metafunc.parametrize("topology", plugins, indirect=True, scope="session")
+
+
 @pytest.fixture(scope="session")
-def topology(pytestconfig: pytest.Config) -> Path:
+def topology(request: pytest.FixtureRequest) -> Path:
     """The topology file of the run; a module may override this fixture."""
     from testbed.topology.shipped import shipped
 
-    chosen = pytestconfig.getoption("--topology")
-    return Path(chosen) if chosen else shipped("four-node.yaml")
+    chosen = request.config.getoption("--topology")
+    plugin = getattr(request, "param", "subnet")
+    return Path(chosen) if chosen else shipped(TOPOLOGIES[plugin])
+
+
+@pytest.fixture
+def shared_conntrack(cluster: LiveCluster) -> None:
+    """Skip where br0 and iptables do not share conntrack."""
+    if cluster.datapath == "netdev":
+        pytest.skip(
+            "pod to service under ovs-networkpolicy needs br0 and iptables to share "
+            "conntrack, which only the kernel's datapath does"
+        )
 
 
 @pytest.fixture(scope="session")
@@ -108,16 +152,20 @@ def running_cluster(
     datapath = choose_datapath(Datapath(insisted) if insisted else None)
     with (
         running_cluster(loaded.cluster, datapath),
-        LiveCluster.attach(loaded.cluster) as live,
+        LiveCluster.attach(loaded) as live,
     ):
         yield live
 
 
 @pytest.fixture
-def cluster(running_cluster: LiveCluster) -> LiveCluster:
-    """The running cluster, with nothing sent, seen or counted yet."""
+def cluster(running_cluster: LiveCluster) -> Iterator[LiveCluster]:
+    """The running cluster, with nothing sent, seen or counted yet.
+
+    What a scenario changes is changed back after it.
+    """
     running_cluster.start_scenario()
-    return running_cluster
+    yield running_cluster
+    running_cluster.restore()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -129,8 +177,11 @@ def pytest_runtest_makereport(
     live = getattr(item, "funcargs", {}).get("cluster")
     if live is not None and report.when == "call" and report.failed:
         from testbed.errors import SDNError
+        from testbed.probe import LiveCluster
         from testbed.probe.story import tell, write_capture
 
+        if not isinstance(live, LiveCluster):
+            return report  # a fixture of that name that is not ours
         name = re.sub(r"[^\w.-]+", "_", item.nodeid.rpartition("/")[2])
         capture = Path(item.config.getoption("--captures")) / f"{name}.pcapng"
         try:
@@ -144,6 +195,18 @@ def pytest_runtest_makereport(
             story = f"no story: {error}"
         report.sections.append(("testbed", f"{story}\n{kept}"))
     return report
+
+
+def _plugin_of(topology: Path) -> str:
+    """The short name of a topology's plugin."""
+    from testbed.errors import TopologyError
+    from testbed.topology import load
+
+    try:
+        plugin = load(topology).cluster.network.plugin
+    except TopologyError as error:
+        raise pytest.UsageError(str(error)) from error
+    return plugin.rpartition("-ovs-")[2]
 
 
 def _test_files(config: pytest.Config) -> Iterator[Path]:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import re
+import shutil
 import sys
 from typing import TYPE_CHECKING
 
 from testbed.emulation import machines, sandbox
+from testbed.emulation.init import MARK
 from testbed.emulation.machines import RUN_DIR, Kind, Machine
 from testbed.emulation.net import ClusterNet
 from testbed.emulation.nodes import NodeBuild, running_node
 from testbed.emulation.services import serving
+from testbed.emulation.start import stop_machine
 from testbed.emulation.wiring import (
     GATEWAY,
     SWITCH,
@@ -68,7 +71,7 @@ def running_cluster(
     version = _ovs_version()
     net = ClusterNet()
     with contextlib.ExitStack() as stack:
-        stack.callback(net.stop)
+        stack.callback(_take_down, net)
         started = net.add_machines(machines_of(cluster))
         progress(f"{len(started)} machines")
         wired = tuple(wires(cluster, datapath))
@@ -83,7 +86,7 @@ def running_cluster(
                 database=RUN_DIR / "empty.db",
                 ovs_version=version,
             )
-            for node in cluster.host_subnets
+            for node in cluster.nodes
         ]
         with concurrent.futures.ThreadPoolExecutor() as pool:
             surroundings = pool.submit(
@@ -96,8 +99,19 @@ def running_cluster(
                 done.result()
                 progress(nodes[done])
             surroundings.result()
-        machines.save(started.values())
+        machines.save(started.values(), datapath)
         yield net
+
+
+def _take_down(net: ClusterNet) -> None:
+    """End what runs, and leave the sandbox as it was, for another cluster."""
+    net.stop()
+    with contextlib.suppress(EmulationError):
+        for machine in machines.load():
+            stop_machine(machine)
+    for path in RUN_DIR.iterdir():
+        if path != MARK:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _enter(stack: contextlib.ExitStack, build: NodeBuild) -> None:
@@ -111,7 +125,7 @@ def _surround(
     wired: tuple[Wire, ...],
     datapath: Datapath,
 ) -> None:
-    """Set up switch, gateway, external hosts and rogues."""
+    """Set up switch, gateway, external hosts, rogues and ghosts."""
     underlay = cluster.underlay
     gateway = started[GATEWAY]
     external_ports = [w.far.interface for w in wired if w.far.machine == GATEWAY]
@@ -120,10 +134,12 @@ def _surround(
     run(["bridge", "-n", SWITCH, "-batch", "-"], stdin=switch_forwarding(ports))
     gateway.configure_links(gateway_links(underlay, external_ports))
     gateway.write_sysctls({"net.ipv4.ip_forward": "1"})
-    for rogue in underlay.rogues:
-        started[rogue_machine(rogue)].configure_links(
-            host_links(rogue.ip, underlay.subnet, underlay.gateway)
-        )
+    strangers = [
+        *((rogue_machine(rogue), rogue.ip) for rogue in underlay.rogues),
+        *((ghost.name, ghost.host_ip) for ghost in cluster.ghosts),
+    ]
+    for name, ip in strangers:
+        started[name].configure_links(host_links(ip, underlay.subnet, underlay.gateway))
     for host in underlay.external_hosts:
         machine = started[external_machine(host)]
         machine.configure_links(
@@ -133,7 +149,7 @@ def _surround(
         stack.enter_context(serving(machine, echo, ports=ECHO_PORTS))
     if datapath is Datapath.NETDEV:
         for machine in started.values():
-            if machine.kind in (Kind.GATEWAY, Kind.EXTERNAL, Kind.ROGUE):
+            if machine.kind in (Kind.GATEWAY, Kind.EXTERNAL, Kind.ROGUE, Kind.GHOST):
                 machine.run("ethtool", "-K", "eth0", "tx", "off")
 
 

@@ -12,7 +12,7 @@ import os
 import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from testbed.errors import EmulationError, PrerequisiteError
 from testbed.process import run
@@ -26,6 +26,7 @@ _Result = TypeVar("_Result")
 
 RUN_DIR = Path("/run/testbed")
 FILE = RUN_DIR / "machines.json"
+"""The machines of a sandbox, and which datapath its nodes have."""
 _FILES = RUN_DIR / "files"
 
 
@@ -38,6 +39,7 @@ class Kind(enum.StrEnum):
     GATEWAY = "gateway"
     EXTERNAL = "external"
     ROGUE = "rogue"
+    GHOST = "ghost"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +100,10 @@ class Machine:
         source.write_text(text)
         self.bind(source, path)
 
+    def rewrite_file(self, path: str, text: str) -> None:
+        """Change the contents of a file that was replaced before."""
+        (self.directory() / Path(path).name).write_text(text)
+
     def write_sysctls(self, values: dict[str, str]) -> None:
         """Set sysctls of the network namespace; a name without a file is passed over.
 
@@ -140,9 +146,13 @@ def node_run_dir(node: HostSubnet) -> Path:
     return RUN_DIR / node.name
 
 
-def save(machines: Iterable[Machine]) -> None:
+def save(machines: Iterable[Machine], datapath: str) -> None:
     """Note the machines where whoever enters the sandbox later finds them."""
-    FILE.write_text(json.dumps([asdict(machine) for machine in machines]))
+    noted = {
+        "datapath": datapath,
+        "machines": [asdict(machine) for machine in machines],
+    }
+    FILE.write_text(json.dumps(noted))
 
 
 def load(file: Path = FILE) -> tuple[Machine, ...]:
@@ -151,11 +161,27 @@ def load(file: Path = FILE) -> tuple[Machine, ...]:
     Raises:
         EmulationError: nothing was built here.
     """
+    return tuple(
+        Machine(**{**item, "kind": Kind(item["kind"])})
+        for item in _noted(file)["machines"]
+    )
+
+
+def load_datapath(file: Path = FILE) -> str:
+    """The datapath of the same nodes: ``system`` or ``netdev``.
+
+    Raises:
+        EmulationError: nothing was built here.
+    """
+    return str(_noted(file)["datapath"])
+
+
+def _noted(file: Path) -> dict[str, Any]:
     try:
-        noted = json.loads(file.read_text())
+        noted: dict[str, Any] = json.loads(file.read_text())
     except FileNotFoundError as error:
         raise EmulationError("no cluster runs in this sandbox") from error
-    return tuple(Machine(**{**item, "kind": Kind(item["kind"])}) for item in noted)
+    return noted
 
 
 def _set_namespace(pid: int) -> None:

@@ -7,15 +7,14 @@ when somebody first calls ``cmd``: 24 machines take 50 ms instead of a second.
 
 from __future__ import annotations
 
-import functools
 import subprocess
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from testbed.emulation.machines import Machine
-from testbed.errors import EmulationError, PrerequisiteError
-from testbed.process import run, wait_until
+from testbed.emulation.start import HOLDER, make_ready
+from testbed.errors import PrerequisiteError
+from testbed.process import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,13 +35,6 @@ except ImportError as error:
         "and use a virtual environment that sees the system's packages"
     ) from error
 
-_START_TIMEOUT = 10.0
-_QUIET = {
-    "net.ipv6.conf.all.disable_ipv6": "1",
-    "net.ipv6.conf.default.disable_ipv6": "1",
-}
-"""3.11's pods have no IPv6, and its chatter would move the flows' counters."""
-
 
 class NetnsHost(Host):  # type: ignore[misc]  # Mininet has no types
     """A Mininet host that is only a namespace until it is asked for a shell."""
@@ -50,7 +42,7 @@ class NetnsHost(Host):  # type: ignore[misc]  # Mininet has no types
     def startShell(self, mnopts: str | None = None) -> None:  # noqa: ARG002 - Mininet's
         """Start the process that holds the namespaces; called by Mininet."""
         self.holder = subprocess.Popen(
-            ["mnexec", "-n", "sleep", "infinity"],
+            HOLDER,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -103,19 +95,7 @@ class ClusterNet(Mininet):  # type: ignore[misc]  # Mininet has no types
             host.name: Machine(kind=kind, name=host.name, pid=host.pid)
             for kind, host in hosts
         }
-        own = Path("/proc/self/ns/mnt").readlink()
-        for _, host in hosts:
-            wait_until(
-                functools.partial(_has_left, host, own),
-                timeout=_START_TIMEOUT,
-                what=f"{host.name} has namespaces of its own",
-            )
-        run(
-            ["ip", "-batch", "-"],
-            stdin="".join(f"netns attach {m.name} {m.pid}\n" for m in started.values()),
-        )
-        for machine in started.values():
-            machine.write_sysctls(_QUIET)
+        make_ready(started.values())
         return started
 
     def add_wires(self, wires: Iterable[Wire]) -> None:
@@ -131,10 +111,3 @@ class ClusterNet(Mininet):  # type: ignore[misc]  # Mininet has no types
                 intfName1=wire.near.interface,
                 intfName2=wire.far.interface,
             )
-
-
-def _has_left(host: NetnsHost, own: Path) -> bool:
-    """Whether the holder is in namespaces of its own; mount comes with network."""
-    if host.holder.poll() is not None:
-        raise EmulationError(f"{host.name}: mnexec exited {host.holder.returncode}")
-    return Path(f"/proc/{host.pid}/ns/mnt").readlink() != own

@@ -104,7 +104,9 @@ def machines(cluster: Cluster) -> Iterator[tuple[Kind, str]]:
         yield Kind.EXTERNAL, external_machine(host)
     for rogue in cluster.underlay.rogues:
         yield Kind.ROGUE, rogue_machine(rogue)
-    for node in cluster.host_subnets:
+    for ghost in cluster.ghosts:
+        yield Kind.GHOST, ghost.name
+    for node in cluster.nodes:
         yield Kind.NODE, node.name
     for pod in cluster.pods:
         if not pod.host_network:
@@ -123,7 +125,7 @@ def wires(cluster: Cluster, datapath: Datapath) -> Iterator[Wire]:
     """Yield every wire of the cluster."""
     underlay = cluster.underlay
     mtu = underlay.mtu + VXLAN_OVERHEAD
-    nodes = {node.name for node in cluster.host_subnets}
+    nodes = {node.name for node in cluster.nodes}
     for number, (machine, ip) in enumerate(_on_the_switch(cluster)):
         bridged = machine in nodes and datapath is Datapath.NETDEV
         yield Wire(
@@ -147,15 +149,16 @@ def wires(cluster: Cluster, datapath: Datapath) -> Iterator[Wire]:
         )
     for pod in cluster.pods:
         if not pod.host_network:
-            yield Wire(
-                End(
-                    machine=pod_machine(pod),
-                    interface="eth0",
-                    mtu=underlay.mtu,
-                    mac=pod.mac,
-                ),
-                End(machine=pod.node, interface=veth_name(pod), mtu=underlay.mtu),
-            )
+            yield pod_wire(cluster, pod)
+
+
+def pod_wire(cluster: Cluster, pod: Pod) -> Wire:
+    """The veth pair of a pod, one end to be plugged into its node's br0."""
+    mtu = cluster.underlay.mtu
+    return Wire(
+        End(machine=pod_machine(pod), interface="eth0", mtu=mtu, mac=pod.mac),
+        End(machine=pod.node, interface=veth_name(pod), mtu=mtu),
+    )
 
 
 def _on_the_switch(cluster: Cluster) -> list[tuple[str, IPv4Address]]:

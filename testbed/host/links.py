@@ -28,16 +28,10 @@ def node_links(cluster: Cluster, node: HostSubnet) -> str:
     ``linkdown``. On tun0 the kernel's own route to the node's subnet is removed again,
     so that pods of this node, too, are reached by the cluster-wide route.
     """
-    underlay = cluster.underlay.subnet
-    metric = "metric 100"
     return _batch(
         "link set lo up",
-        f"addr add {_on_underlay(cluster, node.host_ip)} brd + dev eth0 noprefixroute",
         "link set eth0 up",
-        f"route add {underlay} dev eth0 proto kernel scope link "
-        f"src {node.host_ip} {metric}",
-        f"route add default via {cluster.underlay.gateway} dev eth0 "
-        f"proto dhcp {metric}",
+        *_underlay_routes(cluster, node),
         "link add docker0 type bridge",
         "link add vethdocker0 type veth peer name vethdocker1",
         "link set vethdocker0 master docker0 up",
@@ -79,6 +73,18 @@ def release_egress_ips(cluster: Cluster, ips: Iterable[IPv4Address]) -> str:
     return _batch(*(f"addr del {_on_underlay(cluster, ip)} dev eth0" for ip in ips))
 
 
+def move_node(cluster: Cluster, before: HostSubnet, after: HostSubnet) -> str:
+    """Exchange a node's own address for another on the same network.
+
+    The old one goes first: the kernel would take a second one of the same network
+    with it. Its routes go with it, too.
+    """
+    return _batch(
+        f"addr del {_on_underlay(cluster, before.host_ip)} dev eth0",
+        *_underlay_routes(cluster, after),
+    )
+
+
 def hide_from_kernel(interfaces: Iterable[str]) -> str:
     """Keep the node's kernel from handling what a userspace datapath handles.
 
@@ -87,9 +93,28 @@ def hide_from_kernel(interfaces: Iterable[str]) -> str:
     that is down takes its ports' frames right behind the packet sockets and drops them.
     It is called as the kernel datapath's device, which owns the ports in production.
     """
+    return _batch("link add ovs-system type bridge") + enslave(interfaces)
+
+
+def enslave(interfaces: Iterable[str]) -> str:
+    """Put more interfaces behind that bridge."""
     return _batch(
-        "link add ovs-system type bridge",
-        *(f"link set {interface} master ovs-system" for interface in interfaces),
+        *(f"link set {interface} master ovs-system" for interface in interfaces)
+    )
+
+
+def _underlay_routes(cluster: Cluster, node: HostSubnet) -> tuple[str, ...]:
+    metric = "metric 100"
+    return (
+        f"addr add {_on_underlay(cluster, node.host_ip)} brd + dev eth0 noprefixroute",
+        (
+            f"route replace {cluster.underlay.subnet} dev eth0 proto kernel scope link "
+            f"src {node.host_ip} {metric}"
+        ),
+        (
+            f"route replace default via {cluster.underlay.gateway} dev eth0 "
+            f"proto dhcp {metric}"
+        ),
     )
 
 

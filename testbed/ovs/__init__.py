@@ -2,16 +2,30 @@
 
 from testbed.ovs.appctl import Appctl
 from testbed.ovs.daemons import SwitchDaemons, start_daemons
-from testbed.ovs.database import Bridge, Port, configure
+from testbed.ovs.database import (
+    Bridge,
+    Port,
+    change_ports,
+    configure,
+    set_hardware_address,
+)
+from testbed.ovs.dummy import DummySwitches, start_dummy_switches
 from testbed.ovs.switch import Counters, Switch
+from testbed.ovs.trace import Trace, TracedSwitch
 
 __all__ = [
     "Appctl",
     "Bridge",
     "Counters",
+    "DummySwitches",
     "Port",
     "Switch",
     "SwitchDaemons",
+    "Trace",
+    "TracedSwitch",
+    "change_ports",
     "configure",
+    "set_hardware_address",
     "start_daemons",
+    "start_dummy_switches",
 ]

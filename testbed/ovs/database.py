@@ -1,10 +1,11 @@
-"""OVSDB: a switch's bridges and ports, written in one transaction.
+"""OVSDB: a switch's bridges and ports, written and changed in one transaction each.
 
 Source: ovs-vswitchd.conf.db(5); openshift/origin release-3.11 pkg/util/ovs/ovs.go
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import time
@@ -18,7 +19,14 @@ from testbed.errors import SwitchError
 from testbed.ovs.daemons import SCHEMA
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import (
+        Callable,
+        Collection,
+        Iterable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
     from pathlib import Path
 
 _TIMEOUT = 15.0
@@ -33,7 +41,8 @@ _COLUMNS = {
         "datapath_type",
         "other_config",
     ),
-    "Port": ("name", "interfaces"),
+    "Port": ("name", "interfaces", "qos"),
+    "QoS": ("type", "other_config", "external_ids"),
     "Interface": (
         "name",
         "type",
@@ -43,6 +52,8 @@ _COLUMNS = {
         "error",
         "external_ids",
         "mtu_request",
+        "mac",
+        "ingress_policing_rate",
     ),
 }
 
@@ -51,13 +62,18 @@ _COLUMNS = {
 class Port:
     """A port with its one interface, both of the same name.
 
-    ``ofport`` is insisted on where it is given; ``mtu`` is in bytes.
+    ``ofport`` and ``mac`` are insisted on where they are given; ``mtu`` is in bytes.
+    What leaves br0 here is shaped to ``max_rate`` bits/s, what enters is policed to
+    ``ingress_policing_rate`` kbits/s; 0 is no limit.
     """
 
     name: str
     type: str = ""
     ofport: int | None = None
     mtu: int | None = None
+    mac: str | None = None
+    max_rate: int | None = None
+    ingress_policing_rate: int = 0
     options: Mapping[str, str] = field(default_factory=dict)
     external_ids: Mapping[str, str] = field(default_factory=dict)
 
@@ -80,18 +96,88 @@ def configure(database_socket: Path, bridges: Sequence[Bridge], version: str) ->
     Raises:
         SwitchError: the database or ovs-vswitchd refused something; says which port.
     """
+    with _connected(database_socket) as database:
+        _insert(database, bridges, version)
+        _wait_for_vswitchd(database)
+        _check_ports(database, [port for bridge in bridges for port in bridge.ports])
+
+
+def change_ports(
+    database_socket: Path,
+    bridge: str,
+    *,
+    added: Sequence[Port] = (),
+    removed: Collection[str] = (),
+) -> None:
+    """Take ports from a running bridge and give it others, in one transaction.
+
+    A port that is to come back as another must be taken away first, by a call of its
+    own: ovs-vswitchd would keep the device that it had open.
+
+    Raises:
+        SwitchError: the database or ovs-vswitchd refused something; says which port.
+    """
+    with _connected(database_socket) as database:
+        transaction = idl.Transaction(database)
+        row = _row(database, "Bridge", bridge)
+        kept = [port for port in row.ports if port.name not in removed]
+        for port in row.ports:
+            if port.name in removed and port.qos:
+                port.qos[0].delete()
+        row.ports = [
+            *kept,
+            *(_insert_port(transaction, database.tables, port) for port in added),
+        ]
+        _commit(database, transaction)
+        _wait_for_vswitchd(database)
+        _check_ports(database, added)
+
+
+def set_hardware_address(database_socket: Path, bridge: str, mac: str) -> None:
+    """Give a running bridge, and its own port, another MAC address.
+
+    Raises:
+        SwitchError: the database or ovs-vswitchd refused it.
+    """
+    with _connected(database_socket) as database:
+        transaction = idl.Transaction(database)
+        row = _row(database, "Bridge", bridge)
+        row.other_config = {**row.other_config, "hwaddr": mac}
+        _commit(database, transaction)
+        _wait_for_vswitchd(database)
+
+
+@contextlib.contextmanager
+def _connected(database_socket: Path) -> Iterator[Any]:
     database = _connect(database_socket)
     try:
-        _insert(database, bridges, version)
-        (root,) = database.tables["Open_vSwitch"].rows.values()
-        _run_until(
-            database,
-            lambda: root.cur_cfg >= root.next_cfg,
-            what="ovs-vswitchd to set up its bridges",
-        )
-        _check_ports(database, bridges)
+        yield database
     finally:
         database.close()
+
+
+def _row(database: Any, table: str, name: str) -> Any:
+    for row in database.tables[table].rows.values():
+        if row.name == name:
+            return row
+    raise SwitchError(f"OVSDB has no {table} {name}")
+
+
+def _commit(database: Any, transaction: Any) -> None:
+    """Commit, and have ovs-vswitchd say when it has caught up."""
+    (root,) = database.tables["Open_vSwitch"].rows.values()
+    root.next_cfg = root.next_cfg + 1
+    if transaction.commit_block() != idl.Transaction.SUCCESS:
+        raise SwitchError(f"OVSDB refused the change: {transaction.get_error()}")
+
+
+def _wait_for_vswitchd(database: Any) -> None:
+    (root,) = database.tables["Open_vSwitch"].rows.values()
+    _run_until(
+        database,
+        lambda: root.cur_cfg >= root.next_cfg,
+        what="ovs-vswitchd to set up its bridges",
+    )
 
 
 def _connect(database_socket: Path) -> Any:
@@ -175,15 +261,26 @@ def _insert_port(
         interface.ofport_request = port.ofport
     if port.mtu is not None:
         interface.mtu_request = port.mtu
+    if port.mac is not None:
+        interface.mac = port.mac
+    interface.ingress_policing_rate = port.ingress_policing_rate
     row = transaction.insert(tables["Port"])
     row.name = port.name
     row.interfaces = [interface]
+    if port.max_rate is not None:
+        qos = transaction.insert(tables["QoS"])
+        qos.type = "linux-htb"
+        qos.other_config = {"max-rate": str(port.max_rate)}
+        qos.external_ids = {
+            key: value for key, value in port.external_ids.items() if key == "sandbox"
+        }
+        row.qos = qos
     return row
 
 
-def _check_ports(database: Any, bridges: Sequence[Bridge]) -> None:
+def _check_ports(database: Any, ports: Iterable[Port]) -> None:
     interfaces = {row.name: row for row in database.tables["Interface"].rows.values()}
-    for port in (port for bridge in bridges for port in bridge.ports):
+    for port in ports:
         row = interfaces[port.name]
         if row.error:
             raise SwitchError(f"port {port.name}: {row.error[0]}")

@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, TypeVar
 
 from testbed.emulation import machines
+from testbed.emulation.changes import change_cluster
 from testbed.errors import NotFoundError
 from testbed.ovs import Appctl, Counters, SwitchDaemons
 from testbed.probe.packets import marked
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
     from testbed import model
     from testbed.openflow import Table
+    from testbed.topology import Topology
+
+_SCENARIO = "scenario"
+"""What problems with objects that a scenario applies are told of."""
 
 _PlaceT = TypeVar("_PlaceT", bound=Place)
 
@@ -31,7 +36,8 @@ class LiveCluster:
     Made by ``LiveCluster.attach``; not to be shared between threads.
 
     Attributes:
-        objects: the OpenShift objects the cluster was built from.
+        topology: what the cluster is now, after all changes.
+        objects: the same as OpenShift objects.
         places: its places, with ``nodes``, ``pods``, ``external_hosts`` and
             ``rogues`` in the objects' order.
         recorder: what its taps have seen.
@@ -41,34 +47,34 @@ class LiveCluster:
 
     def __init__(
         self,
-        objects: model.Cluster,
+        topology: Topology,
         places: Places,
         recorder: Recorder,
         appctls: Mapping[str, Appctl],
     ) -> None:
-        self.objects = objects
+        self.topology = topology
         self.places = places
-        self.nodes = places.nodes
-        self.pods = places.pods
-        self.external_hosts = places.external_hosts
-        self.rogues = places.rogues
         self.recorder = recorder
         self.patience = 3.0
         self._appctls = appctls
+        self._built = topology
         self.sent: list[Sent] = []
         self.baseline = self.read_counters()
 
     @classmethod
     @contextlib.contextmanager
-    def attach(cls, objects: model.Cluster) -> Iterator[LiveCluster]:
+    def attach(cls, topology: Topology) -> Iterator[LiveCluster]:
         """Open every tap of the cluster that runs in this sandbox.
+
+        Args:
+            topology: what it was built from.
 
         Raises:
             EmulationError: no cluster runs here.
         """
         running = {machine.name: machine for machine in machines.load()}
         with contextlib.ExitStack() as stack:
-            places = Places.open(objects, running)
+            places = Places.open(topology.cluster, running)
             recorder = stack.enter_context(Recorder(places.taps))
             appctls = {
                 node.name: stack.enter_context(
@@ -76,7 +82,90 @@ class LiveCluster:
                 )
                 for node in places.nodes
             }
-            yield cls(objects, places, recorder, appctls)
+            yield cls(topology, places, recorder, appctls)
+
+    @property
+    def objects(self) -> model.Cluster:
+        """The OpenShift objects that the cluster consists of."""
+        return self.topology.cluster
+
+    @property
+    def datapath(self) -> str:
+        """Who forwards its packets: ``system`` or ``netdev``."""
+        return machines.load_datapath()
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """Its nodes."""
+        return self.places.nodes
+
+    @property
+    def pods(self) -> tuple[Pod, ...]:
+        """Its pods, but for those on the host network."""
+        return self.places.pods
+
+    @property
+    def external_hosts(self) -> tuple[Host, ...]:
+        """The machines behind its gateway."""
+        return self.places.external_hosts
+
+    @property
+    def rogues(self) -> tuple[Host, ...]:
+        """The strangers among its nodes."""
+        return self.places.rogues
+
+    @property
+    def ghosts(self) -> tuple[Host, ...]:
+        """The machines that have a HostSubnet and run no SDN."""
+        return self.places.ghosts
+
+    def apply(self, text: str) -> None:
+        """Apply API objects, as ``oc apply`` would: they replace and add.
+
+        Flows that stay keep their counters; what scenarios count begins anew.
+
+        Raises:
+            TopologyError: they are none, or the result is no possible cluster.
+            EmulationError: it takes a fresh build.
+        """
+        self.become(self.topology.applied(text, _SCENARIO))
+
+    def delete(self, text: str) -> None:
+        """Delete API objects, of which only kind and name matter.
+
+        Raises:
+            TopologyError: one is not there, or the rest is no possible cluster.
+            EmulationError: it takes a fresh build.
+        """
+        self.become(self.topology.deleted(text, _SCENARIO))
+
+    @contextlib.contextmanager
+    def applied(self, text: str) -> Iterator[None]:
+        """Have these API objects applied for the length of a ``with`` block."""
+        before = self.topology
+        self.apply(text)
+        try:
+            yield
+        finally:
+            self.become(before)
+
+    def restore(self) -> None:
+        """Make it again what it was built as."""
+        self.become(self._built)
+
+    def become(self, topology: Topology) -> None:
+        """Make it another cluster with the same nodes."""
+        if topology is self.topology:
+            return
+        change_cluster(self.objects, topology.cluster)
+        had = self.places.taps
+        running = {machine.name: machine for machine in machines.load()}
+        places = Places.open(topology.cluster, running, already=had)
+        has = places.taps
+        self.recorder.forget(tap for tap in had if tap not in has)
+        self.recorder.watch(tap for tap in has if tap not in had)
+        self.topology, self.places = topology, places
+        self.baseline = self.read_counters()
 
     def node(self, name: str) -> Node:
         """The node of that name, or of that name's first label."""
@@ -115,7 +204,7 @@ class LiveCluster:
         """An address of the cluster network in a subnet that no node has."""
         entry = self.objects.network.cluster_networks[0]
         subnets = entry.cidr.subnets(new_prefix=32 - entry.host_subnet_length)
-        taken = [node.subnet for node in self.objects.host_subnets]
+        taken = [host.subnet for host in self.objects.host_subnets]
         return next(s[2] for s in subnets if not any(s.overlaps(t) for t in taken))
 
     def send(self, sender: Place | Tap, packet: Packet) -> Sent:

@@ -6,7 +6,7 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from testbed.emulation.machines import node_run_dir
+from testbed.emulation.machines import load_datapath, node_run_dir
 from testbed.emulation.services import serving
 from testbed.emulation.wiring import (
     Datapath,
@@ -21,7 +21,7 @@ from testbed.probe.recorder import Tap
 if TYPE_CHECKING:
     import contextlib
     import subprocess
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from ipaddress import IPv4Address, IPv4Network
 
     from testbed import model
@@ -106,7 +106,7 @@ class Pod(Place):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host(Place):
-    """A machine that is no node: an external host or a rogue VTEP."""
+    """A machine that is no node: an external host, a rogue VTEP or a ghost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,50 +117,81 @@ class Places:
     pods: tuple[Pod, ...]
     external_hosts: tuple[Host, ...]
     rogues: tuple[Host, ...]
+    ghosts: tuple[Host, ...]
 
     @classmethod
-    def open(cls, objects: model.Cluster, machines: Mapping[str, Machine]) -> Places:
-        """Open the taps of all machines, in the order of the objects."""
+    def open(
+        cls,
+        objects: model.Cluster,
+        machines: Mapping[str, Machine],
+        *,
+        already: Iterable[Tap] = (),
+    ) -> Places:
+        """Open the taps of all machines, in the order of the objects.
+
+        Those that are ``already`` open are used again.
+        """
+        taps = _Taps({(tap.machine, tap.interface): tap for tap in already})
         nodes = {
-            node.name: _node(objects, node, machines[node.name])
-            for node in objects.host_subnets
+            node.name: _node(objects, node, machines[node.name], taps)
+            for node in objects.nodes
         }
         return cls(
             nodes=tuple(nodes.values()),
             pods=tuple(
-                _pod(pod, nodes[pod.node], machines[pod_machine(pod)])
+                _pod(pod, nodes[pod.node], machines[pod_machine(pod)], taps)
                 for pod in objects.pods
                 if not pod.host_network
             ),
             external_hosts=tuple(
-                _host(host, machines[external_machine(host)])
+                _host(host.name, host.ip, machines[external_machine(host)], taps)
                 for host in objects.underlay.external_hosts
             ),
             rogues=tuple(
-                _host(rogue, machines[rogue_machine(rogue)])
+                _host(rogue.name, rogue.ip, machines[rogue_machine(rogue)], taps)
                 for rogue in objects.underlay.rogues
+            ),
+            ghosts=tuple(
+                _host(ghost.name, ghost.host_ip, machines[ghost.name], taps)
+                for ghost in objects.ghosts
             ),
         )
 
     @property
     def taps(self) -> tuple[Tap, ...]:
         """Every tap there is."""
-        places = (*self.nodes, *self.pods, *self.external_hosts, *self.rogues)
+        places = (
+            *self.nodes,
+            *self.pods,
+            *self.external_hosts,
+            *self.rogues,
+            *self.ghosts,
+        )
         return (
             *(place.tap for place in places),
             *(node.wire for node in self.nodes),
         )
 
 
-def _node(objects: model.Cluster, node: model.HostSubnet, machine: Machine) -> Node:
-    present = [name for _, name in machine.call(socket.if_nameindex)]
-    netdev = Datapath.NETDEV.uplink in present
-    uplink = (Datapath.NETDEV if netdev else Datapath.SYSTEM).uplink
+@dataclass(frozen=True, slots=True)
+class _Taps:
+    already: Mapping[tuple[Machine, str], Tap]
+
+    def open(self, machine: Machine, interface: str, label: str) -> Tap:
+        if (machine, interface) in self.already:
+            return self.already[machine, interface]
+        return Tap.open(machine, interface, label)
+
+
+def _node(
+    objects: model.Cluster, node: model.HostSubnet, machine: Machine, taps: _Taps
+) -> Node:
+    uplink = Datapath(load_datapath()).uplink
     return Node(
         name=node.name,
         ip=node.host_ip,
-        tap=Tap.open(machine, "tun0", f"{node.name} tun0"),
-        wire=Tap.open(machine, uplink, f"{node.name} {uplink}"),
+        tap=taps.open(machine, "tun0", f"{node.name} tun0"),
+        wire=taps.open(machine, uplink, f"{node.name} {uplink}"),
         machine=machine,
         subnet=node.subnet,
         gateway=node.gateway,
@@ -169,21 +200,21 @@ def _node(objects: model.Cluster, node: model.HostSubnet, machine: Machine) -> N
     )
 
 
-def _pod(pod: model.Pod, node: Node, machine: Machine) -> Pod:
+def _pod(pod: model.Pod, node: Node, machine: Machine, taps: _Taps) -> Pod:
     return Pod(
         name=pod.key,
         ip=pod.ip,
-        tap=Tap.open(machine, "eth0", pod.key),
+        tap=taps.open(machine, "eth0", pod.key),
         machine=machine,
         node=node,
         pod=pod,
     )
 
 
-def _host(host: model.UnderlayHost, machine: Machine) -> Host:
+def _host(name: str, ip: IPv4Address, machine: Machine, taps: _Taps) -> Host:
     return Host(
-        name=host.name,
-        ip=host.ip,
-        tap=Tap.open(machine, "eth0", machine.name),
+        name=name,
+        ip=ip,
+        tap=taps.open(machine, "eth0", machine.name),
         machine=machine,
     )

@@ -8,6 +8,7 @@ there without entering it again.
 from __future__ import annotations
 
 import collections
+import errno
 import select
 import socket
 import struct
@@ -76,13 +77,31 @@ class Recorder:
     """Keeps the last 200,000 frames of all taps, in the order they were read."""
 
     def __init__(self, taps: Iterable[Tap]) -> None:
-        self._taps = {tap.socket.fileno(): tap for tap in taps}
+        self._taps: dict[int, Tap] = {}
+        self._poll = select.epoll()
         self._ring: collections.deque[Sighting] = collections.deque(maxlen=_RING)
         self._news = threading.Condition()
         self._wake, self._waker = socket.socketpair()
         self._asked = self._answered = 0
         self._ended = False
         self._thread = threading.Thread(target=self._read, daemon=True)
+        self._poll.register(self._wake.fileno(), select.EPOLLIN)
+        self.watch(taps)
+
+    def watch(self, taps: Iterable[Tap]) -> None:
+        """Record these taps, too, from now on."""
+        with self._news:
+            for tap in taps:
+                self._taps[tap.socket.fileno()] = tap
+                self._poll.register(tap.socket.fileno(), select.EPOLLIN)
+
+    def forget(self, taps: Iterable[Tap]) -> None:
+        """Record these taps no more, and close them."""
+        with self._news:
+            for tap in taps:
+                del self._taps[tap.socket.fileno()]
+                self._poll.unregister(tap.socket.fileno())
+                tap.socket.close()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -99,6 +118,7 @@ class Recorder:
         self._thread.join()
         for end in (self._wake, self._waker, *(t.socket for t in self._taps.values())):
             end.close()
+        self._poll.close()
 
     def send(self, tap: Tap, frame: bytes) -> None:
         """Send a frame, and note it: a packet socket does not see what it sends."""
@@ -150,24 +170,21 @@ class Recorder:
 
     def _read(self) -> None:
         """The thread: read until nothing is left, then answer who waits for that."""
-        poll = select.epoll()
-        for descriptor in (*self._taps, self._wake.fileno()):
-            poll.register(descriptor, select.EPOLLIN)
         while not self._ended:
             asked = self._asked
             # While somebody waits for silence, silence is an answer.
             timeout = 0 if asked > self._answered else None
-            ready = [descriptor for descriptor, _ in poll.poll(timeout)]
+            ready = [descriptor for descriptor, _ in self._poll.poll(timeout)]
             if self._wake.fileno() in ready:
                 self._wake.recv(512)
                 ready.remove(self._wake.fileno())
-            seen = [s for descriptor in ready for s in _drain(self._taps[descriptor])]
             with self._news:
-                self._ring.extend(seen)
+                for descriptor in ready:
+                    if tap := self._taps.get(descriptor):
+                        self._ring.extend(_drain(tap))
                 if not ready:
                     self._answered = asked
                 self._news.notify_all()
-        poll.close()
 
 
 def _drain(tap: Tap) -> Iterator[Sighting]:
@@ -176,6 +193,10 @@ def _drain(tap: Tap) -> Iterator[Sighting]:
             frame, ancillary, _, address = tap.socket.recvmsg(_LARGEST_FRAME, 64)
         except BlockingIOError:
             return
+        except OSError as error:
+            if error.errno == errno.ENETDOWN:
+                return  # its machine is being taken away
+            raise
         seconds, nanoseconds = _TIMESPEC.unpack(ancillary[0][2])
         yield Sighting(
             seconds + nanoseconds / 1e9,

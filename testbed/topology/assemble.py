@@ -57,16 +57,15 @@ class Topology:
         """
         problems: list[Problem] = []
         new = read_objects(text, filename, problems)
-        before = {(source.kind, source.key): source for source in self.objects}
-        carrying = [
-            carried(source, before[source.kind, source.key])
-            if (source.kind, source.key) in before
-            else source
-            for source in new
-        ]
-        replaced = {(source.kind, source.key) for source in new}
-        kept = [s for s in self.objects if (s.kind, s.key) not in replaced]
-        return assemble([*kept, *carrying], filename, problems)
+        merged: list[Source] = []
+        for old in self.objects:
+            replacing = next(
+                (s for s in new if (s.kind, s.key) == (old.kind, old.key)), None
+            )
+            if replacing:
+                new.remove(replacing)
+            merged.append(carried(replacing, old) if replacing else old)
+        return assemble([*merged, *new], filename, problems)
 
     def deleted(self, text: str, filename: str) -> Topology:
         """The topology after ``oc delete`` of these objects.

@@ -186,6 +186,8 @@ def _key(kind: str, fields: dict[str, Node]) -> str:
         if isinstance(field.value, str)
     }
     name = strings.get("name", "")
+    if kind == "Underlay":
+        return ""  # there is one, whatever it is called
     if name and kind in KINDS and KINDS[kind].namespaced:
         return f"{strings.get('namespace', 'default')}/{name}"
     return name

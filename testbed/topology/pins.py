@@ -21,13 +21,16 @@ if TYPE_CHECKING:
 _Json: TypeAlias = "str | int | list[_Json] | dict[str, _Json]"
 
 _OFPORT: Path = ("metadata", "annotations", "testbed/ofport")
+_POD_IP: Path = ("status", "podIP")
+_NODE_NAME: Path = ("spec", "nodeName")
+_HOST_NETWORK: Path = ("spec", "hostNetwork")
 _CHANGE: Path = (
     "metadata",
     "annotations",
     "pod.network.openshift.io/multitenant.change-network",
 )
 _CARRIED: Mapping[str, tuple[Path, ...]] = {
-    "Pod": (_OFPORT, ("status", "podIP")),
+    "Pod": (_OFPORT, _POD_IP),
     "HostSubnet": (("subnet",), ("metadata", "uid")),
     "NetNamespace": (("netid",),),
     "Service": (("spec", "clusterIP"),),
@@ -60,6 +63,8 @@ def pinned(sources: Iterable[Source], cluster: Cluster) -> Iterator[Source]:
     for source in sources:
         file = source.file
         node = _without(source.node, _CHANGE)
+        if _get(node, _HOST_NETWORK) is True:
+            node = _without(node, _POD_IP)  # it is the node's, wherever that moves
         key = "" if source.kind == "Underlay" else source.key
         for path, value in values.get(source.kind, {}).pop(key, {}).items():
             node = _with(node, path, value)
@@ -78,7 +83,7 @@ def carried(new: Source, old: Source) -> Source:
     """
     if new.kind == "Pod" and any(
         _get(new.node, path) != _get(old.node, path)
-        for path in (("spec", "nodeName"), ("spec", "hostNetwork"))
+        for path in (_NODE_NAME, _HOST_NETWORK)
     ):
         return new
     node = new.node
@@ -97,9 +102,8 @@ def carried(new: Source, old: Source) -> Source:
 def _pods(cluster: Cluster) -> dict[str, dict[Path, _Json]]:
     values: dict[str, dict[Path, _Json]] = {}
     for pod in cluster.pods:
-        values[pod.key] = {("status", "podIP"): str(pod.ip)}
         if pod.ofport is not None:
-            values[pod.key][_OFPORT] = str(pod.ofport)
+            values[pod.key] = {_POD_IP: str(pod.ip), _OFPORT: str(pod.ofport)}
     return values
 
 
