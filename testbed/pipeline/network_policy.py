@@ -11,6 +11,9 @@ of the namespace:
 * priority 50: the other pods are open to all. Where a policy selects all pods, neither
   of these two is there and the table's last flow drops.
 
+A namespace is known by its VNID. Where several share one, the last stands for all: the
+policies of each hold for all, but find pods of that one only.
+
 Sets are spelled out: two pods selected, three pods allowed and four ports make 24
 flows. How 3.11 got it wrong is in ``testbed.model.Quirks``; each quirk has its place
 here.
@@ -95,18 +98,23 @@ def translate(policy: NetworkPolicy, cluster: Cluster) -> TranslatedPolicy:
         policy
     ):
         return TranslatedPolicy(selected=None)
+    namespace = tracked_namespace(cluster.vnid(policy.namespace), cluster)
     selected = (
         None
         if policy.pod_selector.is_empty
         else frozenset(
-            pod.ip
-            for pod in _selected(cluster.pods_in(policy.namespace), policy.pod_selector)
+            pod.ip for pod in _selected(cluster.pods_in(namespace), policy.pod_selector)
         )
     )
     return TranslatedPolicy(
-        allowed=tuple(sorted(set(_allowed(policy, selected, cluster)))),
+        allowed=tuple(sorted(set(_allowed(policy, namespace, selected, cluster)))),
         selected=selected,
     )
+
+
+def tracked_namespace(vnid: int, cluster: Cluster) -> str:
+    """The namespace that the SDN takes a VNID for."""
+    return cluster.net_namespaces_of(vnid)[-1].name
 
 
 def namespace_flows(
@@ -137,9 +145,12 @@ def namespace_flows(
 
 
 def _allowed(
-    policy: NetworkPolicy, selected: frozenset[IPv4Address] | None, cluster: Cluster
+    policy: NetworkPolicy,
+    namespace: str,
+    selected: frozenset[IPv4Address] | None,
+    cluster: Cluster,
 ) -> Iterator[Match]:
-    vnid = cluster.vnid(policy.namespace)
+    vnid = cluster.vnid(namespace)
     to_vnid = matches.register(Register.DESTINATION_VNID, vnid)
     destinations = (
         [()] if selected is None else [(matches.nw_dst(ip),) for ip in selected]
@@ -147,7 +158,7 @@ def _allowed(
     for rule in policy.ingress:
         senders = (
             chain.from_iterable(
-                _senders(peer, policy.namespace, cluster) for peer in rule.peers
+                _senders(peer, namespace, cluster) for peer in rule.peers
             )
             if rule.peers
             else [_ANY]
@@ -229,7 +240,7 @@ def _from_namespace(namespace: str, cluster: Cluster) -> Match:
 
 
 def _selected_namespaces(selector: LabelSelector, cluster: Cluster) -> Iterator[str]:
-    known = {item.name for item in cluster.net_namespaces}
+    known = {tracked_namespace(item.netid, cluster) for item in cluster.net_namespaces}
     for namespace in cluster.namespaces:
         if namespace.name in known and selector.selects(namespace.labels):
             yield namespace.name

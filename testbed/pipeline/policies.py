@@ -11,7 +11,11 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from testbed.pipeline.network_policy import namespace_flows, translate
+from testbed.pipeline.network_policy import (
+    namespace_flows,
+    tracked_namespace,
+    translate,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -36,17 +40,14 @@ class ClusterPolicies:
 def cluster_policies(
     cluster: Cluster, vnids: Iterable[int], earlier: ClusterPolicies | None = None
 ) -> ClusterPolicies:
-    """Translate the policies of these VNIDs' namespaces, or take them from earlier.
-
-    Of several namespaces with one VNID, the SDN knows only the last.
-    """
-    by_namespace: dict[str, list[NetworkPolicy]] = defaultdict(list)
+    """Translate the policies of these VNIDs' namespaces, or take them from earlier."""
+    by_vnid: dict[int, list[NetworkPolicy]] = defaultdict(list)
     for policy in cluster.network_policies:
-        by_namespace[policy.namespace].append(policy)
+        by_vnid[cluster.vnid(policy.namespace)].append(policy)
     translated: dict[str, tuple[NetworkPolicy, TranslatedPolicy]] = {}
     namespaces: dict[int, NamespaceFlows] = {}
     for vnid in vnids:
-        policies = by_namespace[cluster.net_namespaces_of(vnid)[-1].name]
+        policies = by_vnid[vnid]
         for policy in policies:
             known = _known(policy, cluster, earlier) if earlier else None
             translated[policy.key] = policy, known or translate(policy, cluster)
@@ -67,12 +68,12 @@ def _known(
 ) -> TranslatedPolicy | None:
     """The earlier translation, if nothing the policy looks at has changed."""
     before, known = earlier.translated.get(policy.key, (None, None))
+    namespace = tracked_namespace(cluster.vnid(policy.namespace), cluster)
     unchanged = (
         before == policy
         and cluster.quirks == earlier.cluster.quirks
         and cluster.net_namespaces == earlier.cluster.net_namespaces
-        and cluster.pods_in(policy.namespace)
-        == earlier.cluster.pods_in(policy.namespace)
+        and cluster.pods_in(namespace) == earlier.cluster.pods_in(namespace)
         and not _sees_a_change(policy, cluster, earlier.cluster)
     )
     return known if unchanged else None

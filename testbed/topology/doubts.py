@@ -152,7 +152,8 @@ def _net_namespace(
         return
     sharing = cluster.net_namespaces_of(cluster.vnid(name))
     if plugin is Plugin.NETWORKPOLICY and len(sharing) > 1 and sharing[-1].name != name:
-        text = f"is {sharing[-1].name}'s, too; {name}'s own policies are not enforced"
+        last = sharing[-1].name
+        text = f"is {last}'s, too: policies of both bear on both, and see {last}'s pods"
         yield source.problem(("netid",), text)
     yield from _wanted_egress_ips(value, source, cluster)
 

@@ -155,7 +155,7 @@ POLICIES = (
         IngressRule(peers=(PolicyPeer(namespace_selector=labelled(name="default")),)),
         IngressRule(ports=(PolicyPort(port=443),)),
     ),
-    # red and blue share a VNID, and the SDN knows blue only.
+    # red and blue share a VNID, so red's policy closes both.
     policy("red/closed", LabelSelector()),
     policy("blue/egress-only", LabelSelector(), affects_ingress=False),
     # lab: 3.11 knows no ports by name.

@@ -221,10 +221,10 @@ def test_one_policy_for_all_pods_outweighs_another_for_some(open_shop: Cluster) 
     }
 
 
-def test_of_two_namespaces_with_one_vnid_the_last_has_policies(
-    open_shop: Cluster,
-) -> None:
-    shared = replace(
+@pytest.fixture
+def shared_vnid(open_shop: Cluster) -> Cluster:
+    """The SDN knows one namespace with VNID 42: the last, in which there is no pod."""
+    return replace(
         open_shop,
         net_namespaces=(
             NetNamespace(name="shop", netid=42),
@@ -232,8 +232,20 @@ def test_of_two_namespaces_with_one_vnid_the_last_has_policies(
         ),
     )
 
-    assert effect(shared, policy()) == (set(), set())
-    assert effect(shared, replace(policy(), namespace="bank")) == ({OPEN}, set())
+
+@pytest.mark.parametrize("namespace", ["shop", "bank"])
+def test_policies_of_every_namespace_with_a_vnid_hold_for_all(
+    shared_vnid: Cluster, namespace: str
+) -> None:
+    closed = replace(policy(), namespace=namespace)
+
+    assert effect(shared_vnid, closed) == ({OPEN}, set())
+
+
+def test_of_namespaces_with_one_vnid_policies_select_pods_of_the_last(
+    shared_vnid: Cluster,
+) -> None:
+    assert effect(shared_vnid, policy(WEB)) == (set(), set())
 
 
 @pytest.mark.parametrize("plugin", [Plugin.SUBNET, Plugin.MULTITENANT])
