@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from testbed.cli.apply import apply, delete
 from testbed.cli.execute import execute
 from testbed.cli.flows import flows
 from testbed.cli.running import down, list_running
@@ -45,6 +46,13 @@ _add(
     "testbed exec lab/client-a -- ip route",
     "testbed exec external:external --name mine",
 )
+_add(
+    "apply",
+    apply,
+    "testbed apply -f deny-all.yaml",
+    "oc get networkpolicy -n shop -o yaml | testbed apply -f - --name lab7",
+)
+_add("delete", delete, "testbed delete -f deny-all.yaml")
 _add(
     "flows",
     flows,

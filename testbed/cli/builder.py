@@ -15,7 +15,7 @@ from testbed.cli.options import TOPOLOGY
 from testbed.emulation.build import running_cluster
 from testbed.emulation.wiring import Datapath
 from testbed.errors import SDNError
-from testbed.topology import load
+from testbed.topology import loads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,9 +33,10 @@ def main() -> NoReturn:
 
 
 def _build(datapath: Datapath) -> NoReturn:
-    TOPOLOGY.write_bytes(sys.stdin.buffer.read())
-    cluster = load(TOPOLOGY).cluster
-    steps = len(cluster.host_subnets) + _STEPS_BESIDES_NODES
+    topology = loads(sys.stdin.read(), "the topology")
+    TOPOLOGY.write_text(topology.text())
+    cluster = topology.cluster
+    steps = len(cluster.nodes) + _STEPS_BESIDES_NODES
     with contextlib.ExitStack() as stack:
         with _progress(steps) as tell:
             stack.enter_context(running_cluster(cluster, datapath, progress=tell))

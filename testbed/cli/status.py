@@ -79,9 +79,7 @@ def status(name: NameArgument = None, *, as_json: JsonOption = False) -> None:
     testbed = built_testbed(name)
     cluster = cluster_of(testbed)
     processes = tuple(_processes(testbed))
-    nodes = [
-        _examine(testbed, cluster, node, processes) for node in cluster.host_subnets
-    ]
+    nodes = [_examine(testbed, cluster, node, processes) for node in cluster.nodes]
     agrees = all(node.agrees for node in nodes)
     if as_json:
         print_json(

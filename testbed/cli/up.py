@@ -52,7 +52,7 @@ def up(
         ready=False,
         datapath=choose_datapath(datapath).value,
         topology=str(path.absolute()),
-        nodes=len(loaded.cluster.host_subnets),
+        nodes=len(loaded.cluster.nodes),
         pods=len(loaded.cluster.pods),
         created=datetime.now().astimezone().isoformat(timespec="seconds"),
     )

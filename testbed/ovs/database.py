@@ -123,7 +123,9 @@ def change_ports(
         kept = [port for port in row.ports if port.name not in removed]
         for port in row.ports:
             if port.name in removed and port.qos:
-                port.qos[0].delete()
+                (qos,) = port.qos
+                port.qos = []
+                qos.delete()
         row.ports = [
             *kept,
             *(_insert_port(transaction, database.tables, port) for port in added),

@@ -91,6 +91,10 @@ class Source:
         parts = (str(self), field.removeprefix("."), text)
         return Problem(node.line, ": ".join(part for part in parts if part), self.file)
 
+    def says_the_same_as(self, other: Source) -> bool:
+        """Whether both have the same fields, wherever they were written."""
+        return plain(self.node) == plain(other.node)
+
     def __str__(self) -> str:
         """``Kind namespace/name``."""
         return shortened(f"{self.kind} {self.key}".rstrip(), 600)
@@ -153,7 +157,7 @@ def parse(source: Source, problems: list[Problem]) -> schema.Object | None:
         return kind.model.model_validate(values)
     except ValidationError as errors:
         problems += [
-            source.problem(error["loc"], _text(error))
+            source.problem(_path(error), _text(error))
             for error in errors.errors(include_url=False)
         ]
         return None
@@ -190,7 +194,15 @@ def _key(kind: str, fields: dict[str, Node]) -> str:
         return ""  # there is one, whatever it is called
     if name and kind in KINDS and KINDS[kind].namespaced:
         return f"{strings.get('namespace', 'default')}/{name}"
+    if name and kind not in KINDS and "namespace" in strings:
+        return f"{strings['namespace']}/{name}"
     return name
+
+
+def _path(error: ErrorDetails) -> Path:
+    # For a mapping's key that is wrong, pydantic ends the way with a word of its own.
+    path = error["loc"]
+    return path[:-1] if path[-1:] == ("[key]",) else path
 
 
 def _text(error: ErrorDetails) -> str:

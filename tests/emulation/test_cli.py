@@ -354,3 +354,68 @@ def test_a_program_gets_three_descriptors_and_no_more(shell: Shell) -> None:
 
     # The fourth is the directory that is being listed.
     assert done.stdout.split() == ["0", "1", "2", "3"]
+
+
+NEWCOMER = """\
+kind: Pod
+metadata: {name: newcomer, namespace: lab}
+spec: {nodeName: %s}
+"""
+
+
+@pytest.fixture
+def newcomer(objects: Cluster, tmp_path: Path) -> str:
+    path = tmp_path / "newcomer.yaml"
+    path.write_text(NEWCOMER % objects.nodes[0].name)
+    return str(path)
+
+
+def test_what_is_applied_is_there_until_it_is_deleted(
+    running: Shell, newcomer: str
+) -> None:
+    applied = running("apply", "-f", newcomer)
+
+    assert applied.stdout == "Pod lab/newcomer created\n"
+    assert running("exec", "lab/newcomer", "--", "ip", "route").returncode == 0
+    assert running("status").returncode == 0
+
+    deleted = running("delete", "-f", newcomer)
+
+    assert deleted.stdout == "Pod lab/newcomer deleted\n"
+    assert running("exec", "lab/newcomer", "--", "true").returncode == 2
+    assert running("status").returncode == 0
+
+
+def test_what_is_applied_twice_changes_nothing(running: Shell, newcomer: str) -> None:
+    running("apply", "-f", newcomer)
+
+    again = running("apply", "-f", newcomer)
+
+    running("delete", "-f", newcomer)
+    assert (again.stdout, again.returncode) == ("nothing changed\n", 0)
+
+
+def test_objects_that_are_wrong_change_nothing_and_say_why(
+    running: Shell, tmp_path: Path
+) -> None:
+    path = tmp_path / "wrong.yaml"
+    path.write_text(NEWCOMER % "nowhere")
+
+    applied = running("apply", "-f", str(path))
+
+    assert applied.returncode == 2
+    assert applied.stderr.startswith(f"{path}:3: Pod lab/newcomer: spec.nodeName: ")
+    assert running("status").returncode == 0
+
+
+def test_a_topology_that_takes_a_fresh_build_is_refused(
+    running: Shell, tmp_path: Path
+) -> None:
+    path = tmp_path / "node.yaml"
+    path.write_text("kind: HostSubnet\nmetadata: {name: n9}\nhostIP: 172.16.1.99\n")
+
+    applied = running("apply", "-f", str(path))
+
+    assert applied.returncode == 2
+    assert "cannot change while a testbed runs" in applied.stderr
+    assert running("status").returncode == 0

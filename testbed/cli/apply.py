@@ -1,0 +1,112 @@
+"""``testbed apply`` and ``testbed delete``: change a running testbed's objects."""
+
+import contextlib
+import fcntl
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from testbed.cli import COULD_NOT
+from testbed.cli.options import TOPOLOGY, NameOption, built_testbed, registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from testbed.emulation.registry import RunningTestbed
+    from testbed.topology import Topology
+
+FileOption = Annotated[
+    Path,
+    typer.Option(
+        "--filename",
+        "-f",
+        metavar="FILE",
+        help="OpenShift API objects; - is stdin.",
+        show_default=False,
+    ),
+]
+
+
+def apply(filename: FileOption, name: NameOption = None) -> None:
+    """Apply objects to a running testbed: they replace those of their name, and add.
+
+    Whatever a cluster would hand out (addresses, VNIDs) stays as it is. Flows that do
+    not change keep their counters.
+    """
+    text, shown = _read(filename)
+    with _changing(name) as (testbed, before):
+        _change(testbed, before, before.applied(text, shown))
+
+
+def delete(filename: FileOption, name: NameOption = None) -> None:
+    """Delete objects from a running testbed; only their kinds and names matter.
+
+    With a Namespace goes everything that is in it.
+    """
+    text, shown = _read(filename)
+    with _changing(name) as (testbed, before):
+        _change(testbed, before, before.deleted(text, shown))
+
+
+def _read(filename: Path) -> tuple[str, str]:
+    from testbed.topology import read_text
+
+    if str(filename) == "-":
+        return sys.stdin.read(), "stdin"
+    return read_text(filename), str(filename)
+
+
+@contextlib.contextmanager
+def _changing(name: str | None) -> "Iterator[tuple[RunningTestbed, Topology]]":
+    """Have a testbed to oneself, and what it is."""
+    from testbed.topology import load
+
+    testbed = built_testbed(name)
+    path = testbed.inside(TOPOLOGY)
+    with path.open() as locked:
+        fcntl.flock(locked, fcntl.LOCK_EX)
+        yield testbed, load(path)
+
+
+def _change(testbed: "RunningTestbed", before: "Topology", after: "Topology") -> None:
+    from testbed.emulation import sandbox
+
+    for warning in after.warnings:
+        if warning not in before.warnings:
+            typer.echo(warning, err=True)
+    done = subprocess.run(
+        [
+            *sandbox.enter_argv(testbed.pid),
+            *(sys.executable, "-m", "testbed.cli.changer"),
+        ],
+        input=after.text(),
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise typer.Exit(COULD_NOT)  # it has said why
+    registry().update(replace(testbed, pods=len(after.cluster.pods)))
+    for line in _told(before, after):
+        typer.echo(line)
+
+
+def _told(before: "Topology", after: "Topology") -> "Iterator[str]":
+    """A line for each object that is not what it was."""
+    old = {(source.kind, source.key): source for source in before.objects}
+    new = {(source.kind, source.key): source for source in after.objects}
+    for key, source in new.items():
+        if key not in old:
+            yield f"{source} created"
+        elif not source.says_the_same_as(old[key]):
+            yield f"{source} configured"
+    for key, source in old.items():
+        if key not in new:
+            yield f"{source} deleted"
+    if all(key in new and old[key].says_the_same_as(new[key]) for key in old) and len(
+        old
+    ) == len(new):
+        yield "nothing changed"
