@@ -8,6 +8,7 @@ several runs; ours and the peer's take turns, so both see the same machine. The 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
 import subprocess
@@ -65,11 +66,38 @@ def report(runs: int) -> None:
             f"{ratio(seconds[ours], seconds[peer]):.2f}" if peer else "",
         )
     Console(width=100).print(table)
+    Console(width=100).print(changes(runs))
 
+
+def changes(runs: int) -> Table:
+    """What a change costs beside doing everything anew, in the same runs."""
+    measured = [
+        json.loads(output(CHANGES)) | {"up": timed(UP), "down": timed(DOWN)}
+        for _ in range(runs)
+    ]
+    table = Table(title=f"changes, seconds, median of {runs} (least to most)")
+    for column in ("what", "changed", "anew", "changed / anew"):
+        table.add_column(column, justify="left" if column == "what" else "right")
+    for row, (change, anew) in CHANGE_ROWS.items():
+        changed, again = ([run[name] for run in measured] for name in (change, anew))
+        table.add_row(
+            row, spread(changed), spread(again), f"{ratio(changed, again):.3f}"
+        )
+    return table
+
+
+UP = [*TESTBED, "up", "--name=bench"]
+DOWN = [*TESTBED, "down", "bench"]
+CHANGES = [sys.executable, str(Path(__file__).with_name("bench_changes.py"))]
+
+CHANGE_ROWS = {
+    "one NetworkPolicy applied, 4 nodes (testbed up)": ("apply", "up"),
+    "flows of one more, 100 nodes, 5,000 pods, 500 policies": ("one more", "recompute"),
+}
 
 COMMANDS = {
-    "up": [*TESTBED, "up", "--name=bench"],
-    "down": [*TESTBED, "down", "bench"],
+    "up": UP,
+    "down": DOWN,
     "mn": [sys.executable, __file__, "--peer=none"],
     "mn pingall": [sys.executable, __file__, "--peer=pingall"],
     "scenarios": [sys.executable, "-m", "pytest", "-q", str(ROOT / "scenarios")],
@@ -85,10 +113,16 @@ ROWS = {
 def timed(command: Sequence[str]) -> float:
     """Wall-clock seconds of a command that must succeed."""
     start = time.monotonic()
+    output(command)
+    return time.monotonic() - start
+
+
+def output(command: Sequence[str]) -> str:
+    """What a command prints that must succeed."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{' '.join(command)} exited {done.returncode}:\n{done.stderr}")
-    return time.monotonic() - start
+    return done.stdout
 
 
 def spread(values: Sequence[float]) -> str:
