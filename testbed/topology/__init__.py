@@ -1,10 +1,11 @@
 """YAML of OpenShift API objects in, a ``Cluster`` out; all validation lives here.
 
 ``document`` reads YAML with line numbers, ``objects`` takes lists apart and gives each
-object its shape (``schema``), ``complete`` fills in what controllers would, ``check``
-says what no cluster can be and ``doubts`` what 3.11 would make of it unasked. Every
-step collects problems, so that all are told at once. ``pins`` notes what was filled in,
-so that a cluster can be changed object by object and nothing else moves.
+object its shape (``schema``), ``admission`` says what an API server refuses all the
+same, ``complete`` fills in what controllers would, ``check`` says what no cluster can
+be and ``doubts`` what 3.11 would make of it unasked. Every step collects problems, so
+that all are told at once. ``pins`` notes what was filled in, so that a cluster can be
+changed object by object and nothing else moves.
 """
 
 from __future__ import annotations

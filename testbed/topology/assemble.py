@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from testbed.errors import TopologyError
 from testbed.model import Cluster
 from testbed.topology import schema
+from testbed.topology.admission import refused
 from testbed.topology.check import check
 from testbed.topology.complete import complete
 from testbed.topology.document import Node, plain, read
@@ -22,7 +23,7 @@ from testbed.topology.objects import (
     parse,
     unknown_fields,
 )
-from testbed.topology.pins import carried, pinned
+from testbed.topology.pins import carried, changes_refused, pinned
 from testbed.topology.problem import Problem, shortened
 
 if TYPE_CHECKING:
@@ -30,8 +31,12 @@ if TYPE_CHECKING:
 
     from testbed.topology.complete import Draft
 
-_OF_A_NAMESPACE = ("Namespace", "Project", "NetNamespace")
-"""The kinds that go together when a namespace goes."""
+_Identity: TypeAlias = tuple[str, str]
+
+_IMMORTAL: Sequence[_Identity] = tuple(
+    ("Namespace", name) for name in ("default", "kube-system", "kube-public")
+)
+"""Source: kubernetes release-1.11 plugin/pkg/admission/namespace/lifecycle."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,15 +62,25 @@ class Topology:
         """
         problems: list[Problem] = []
         new = read_objects(text, filename, problems)
+        replacing = {_identity(source): source for source in reversed(new)}
         merged: list[Source] = []
+        replaced = set[_Identity]()
         for old in self.objects:
-            replacing = next(
-                (s for s in new if (s.kind, s.key) == (old.kind, old.key)), None
-            )
-            if replacing:
-                new.remove(replacing)
-            merged.append(carried(replacing, old) if replacing else old)
-        return assemble([*merged, *new], filename, problems)
+            identity = _identity(old)
+            if identity not in replacing:
+                merged.append(old)
+            elif identity not in replaced:
+                replaced.add(identity)
+                refusals = list(changes_refused(replacing[identity], old))
+                problems += refusals
+                merged.append(old if refusals else carried(replacing[identity], old))
+        merged += [
+            source
+            for source in new
+            if _identity(source) not in replaced
+            or source is not replacing[_identity(source)]
+        ]
+        return assemble(merged, filename, problems)
 
     def deleted(self, text: str, filename: str) -> Topology:
         """The topology after ``oc delete`` of these objects.
@@ -76,21 +91,20 @@ class Topology:
             TopologyError: the result is no possible cluster, or one is not there.
         """
         problems: list[Problem] = []
-        here = {(source.kind, source.key) for source in self.objects}
-        gone = set[tuple[str, str]]()
+        here = {_identity(source) for source in self.objects}
+        gone = set[_Identity]()
         for source in read_objects(text, filename, problems):
-            if source.kind and (source.kind, source.key) not in here:
+            if source.kind and _identity(source) not in here:
                 problems.append(source.problem((), "is not there to be deleted"))
-            gone.add((source.kind, source.key))
-        for kind, key in tuple(gone):
-            if kind in _OF_A_NAMESPACE[:2]:
-                gone |= {
-                    (k, other)
-                    for k, other in here
-                    if (k in _OF_A_NAMESPACE and other == key)
-                    or (KINDS[k].namespaced and other.startswith(f"{key}/"))
-                }
-        kept = [s for s in self.objects if (s.kind, s.key) not in gone]
+            elif _identity(source) in _IMMORTAL:
+                problems.append(source.problem((), "may not be deleted"))
+            gone.add(_identity(source))
+        kept = [
+            source
+            for source in self.objects
+            if _identity(source) not in gone
+            and ("Namespace", _namespace_of(source)) not in gone
+        ]
         return assemble(kept, filename, problems)
 
     def text(self) -> str:
@@ -99,6 +113,19 @@ class Topology:
             f"---\n{json.dumps(plain(source.node), ensure_ascii=False)}\n"
             for source in self.objects
         )
+
+
+def _identity(source: Source) -> _Identity:
+    """What an object is known by; a Namespace and a Project of one name are one."""
+    kind = "Namespace" if source.kind == "Project" else source.kind
+    return kind, source.key
+
+
+def _namespace_of(source: Source) -> str:
+    """The namespace that an object goes with."""
+    if source.kind == "NetNamespace":
+        return source.key
+    return source.key.partition("/")[0] if KINDS[source.kind].namespaced else ""
 
 
 def read_objects(text: str, filename: str, problems: list[Problem]) -> list[Source]:
@@ -135,6 +162,7 @@ def assemble(
             entries.append(Entry(value, source))
         else:
             broken.append(source)
+    problems += refused(entries)
     warnings += _unknown_fields(entries)
     entries = _pass_over_idle_pods(entries, warnings)
     draft = complete(entries, broken, problems)
@@ -151,7 +179,7 @@ def assemble(
 
 
 def _rendered(problems: Iterable[Problem]) -> tuple[str, ...]:
-    ordered = sorted(problems, key=lambda problem: problem.line)
+    ordered = sorted(problems, key=lambda problem: (problem.file, problem.line))
     return tuple(dict.fromkeys(map(str, ordered)))
 
 
@@ -167,8 +195,9 @@ def _pass_over_unknown_kinds(
         )
         kept.append(source)
     for kind, passed_over in unknown.items():
-        text = f"{len(passed_over)} passed over; nothing is made of this kind yet"
-        first = replace(passed_over[0], kind=shortened(kind), key="")
+        others = f", and {more} more" if (more := len(passed_over) - 1) else ""
+        text = f"is passed over{others}; nothing is made of this kind"
+        first = replace(passed_over[0], kind=shortened(kind))
         warnings.append(first.problem((), text))
     return known
 

@@ -56,6 +56,7 @@ def check(draft: Draft) -> Iterator[Problem]:
     yield from _problems(("metadata", "annotations", "testbed/ofport"), ofports)
     yield from _problems(("spec", "clusterIP"), cluster_ips)
     yield from _check_node_ports(draft.services)
+    yield from _check_host_ports(draft.pods)
     if draft.underlay:
         yield from _check_offline_nodes(draft.underlay.source, draft)
 
@@ -140,20 +141,42 @@ def _cluster_ip_faults(
 def _check_node_ports(
     services: Iterable[Entry[model.Service]],
 ) -> Iterator[Problem]:
-    """Yield a problem for each node port out of range, or another service's."""
-    first: dict[Hashable, Source] = {}
+    """Yield a problem for each node port out of range, or another service's.
+
+    Only within a service may TCP and UDP have the same.
+    """
+    first: dict[int, Source] = {}
     for service, source in services:
         for number, port in enumerate(service.ports):
             path: Path = ("spec", "ports", number, "nodePort")
             if port.node_port is None:
                 continue
-            holder = first.setdefault((port.protocol, port.node_port), source)
+            holder = first.setdefault(port.node_port, source)
             if port.node_port not in NODE_PORTS:
                 low, high = NODE_PORTS[0], NODE_PORTS[-1]
                 text = f"must be {low} to {high}, not {port.node_port}"
                 yield source.problem(path, text)
             elif holder is not source:
-                yield source.problem(path, f"{port.node_port} is that of {holder}")
+                text = f"{port.node_port} is that of {holder} already"
+                yield source.problem(path, text)
+
+
+def _check_host_ports(pods: Iterable[Entry[model.Pod]]) -> Iterator[Problem]:
+    """Yield a problem for each port of a node that an earlier pod on it has.
+
+    The kubelet does not start such a pod.
+    """
+    first: dict[Hashable, Source] = {}
+    for pod, source in pods:
+        for port in pod.host_ports:
+            key = (pod.node, port.protocol, port.host_port)
+            holder = first.setdefault(key, source)
+            if holder is not source:
+                text = (
+                    f"hostPort {port.host_port} {port.protocol} of {pod.node} is that "
+                    f"of {holder} already"
+                )
+                yield source.problem(("spec", "containers"), text)
 
 
 def _check_offline_nodes(source: Source, draft: Draft) -> Iterator[Problem]:

@@ -86,7 +86,7 @@ def complete(
     ghosts = {host.name for host, _ in hosts if not host.is_node}
     names = {node.metadata.name for node, _ in api_nodes} - ghosts
     names |= {source.key for source in broken if source.kind in ("HostSubnet", "")}
-    pods = tuple(_pods(api_pods, nodes, names, problems))
+    pods = tuple(_pods(api_pods, nodes, names, ghosts, problems))
     services = completed_services(of(schema.Service), network, problems)
     endpoints = [given_endpoints(entry.value) for entry in of(schema.Endpoints)]
     endpoints += _missing_endpoints(endpoints, services, pods, api_pods)
@@ -150,6 +150,7 @@ def _pods(
     pods: Sequence[Entry[schema.Pod]],
     nodes: Iterable[Entry[model.HostSubnet]],
     node_names: AbstractSet[str],
+    ghosts: AbstractSet[str],
     problems: list[Problem],
 ) -> Iterator[Entry[model.Pod]]:
     """Put each pod on its node.
@@ -158,6 +159,7 @@ def _pods(
         pods: the running pods.
         nodes: the nodes that there is enough known of.
         node_names: the names of all nodes; an empty one may be any.
+        ghosts: the names of the HostSubnets that are no nodes.
         problems: takes what keeps a pod from its place.
     """
     taken_ips = {pod.status.pod_ip for pod, _ in pods}
@@ -180,6 +182,8 @@ def _pods(
         if node is None:
             if node_names and not node_names & {name, ""}:
                 text = f"must be the name of a HostSubnet, not {shown(name)}"
+                if name in ghosts:
+                    text = f"{name} is no node: its HostSubnet was assigned by hand"
                 problems.append(source.problem(("spec", "nodeName"), text))
             continue
         own_network = not pod.spec.host_network

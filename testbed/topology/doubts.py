@@ -8,6 +8,7 @@ from testbed.model import Plugin
 from testbed.topology import schema
 from testbed.topology.master import ADMIN_NAMESPACE
 from testbed.topology.policies import network_policy
+from testbed.topology.problem import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -50,25 +51,25 @@ def _network_policy(
         text = "is not about ingress, so 3.11 does nothing about it"
         if quirks.egress_only_policy_breaks_namespace:
             text = (
-                "without Ingress makes flows that Open vSwitch rejects: all policies "
-                f"of {policy.namespace} fail and deny (BZ1905761)"
+                "without Ingress it makes flows that Open vSwitch rejects: all "
+                f"policies of {policy.namespace} fail and deny (BZ1905761)"
             )
         yield source.problem(("spec", "policyTypes"), text)
         return
     pods = [pod.labels for pod in cluster.pods_in(policy.namespace)]
-    if pods and not _any(policy.pod_selector, pods):
+    if not policy.pod_selector.is_empty and not _any(policy.pod_selector, pods):
         yield source.problem(("spec", "podSelector"), "selects no pod")
     for number, rule in enumerate(policy.ingress):
         where: Path = ("spec", "ingress", number)
         for index, port in enumerate(rule.ports):
             if not isinstance(port.port, int):
-                what = f"the port {port.port!r}" if port.port else "a missing port"
-                text = f"{what} is beyond 3.11, which "
-                text += (
-                    f"so denies all to every pod of {policy.namespace} (BZ1768926)"
+                what = f"a port by name ({port.port})" if port.port else "no number"
+                effect = (
+                    f"every pod of {policy.namespace} is denied all (BZ1768926)"
                     if quirks.unsupported_port_denies_namespace
-                    else "allows nothing by it"
+                    else "allows nothing"
                 )
+                text = f"{what} is more than 3.11 supports: {effect}"
                 yield source.problem((*where, "ports", index), text)
         yield from _peers(policy, number, source, cluster)
 
@@ -77,20 +78,31 @@ def _peers(
     policy: NetworkPolicy, number: int, source: Source, cluster: Cluster
 ) -> Iterator[Problem]:
     namespaces = [item.labels for item in cluster.namespaces]
-    pods = [pod.labels for pod in cluster.pods_in(policy.namespace)]
     for index, peer in enumerate(policy.ingress[number].peers):
         where: Path = ("spec", "ingress", number, "from", index)
+        pods = [pod.labels for pod in cluster.pods_in(policy.namespace)]
         if peer.ip_block and cluster.quirks.ip_block_ignored:
             yield source.problem(where, "ipBlock is unknown to 3.11: allows nobody")
-        elif peer.pod_selector and peer.namespace_selector:
-            if cluster.quirks.combined_selectors_ignored:
-                text = "podSelector with namespaceSelector: 3.11 allows nobody"
-                yield source.problem(where, text)
+        elif (
+            peer.pod_selector
+            and peer.namespace_selector
+            and cluster.quirks.combined_selectors_ignored
+        ):
+            text = "podSelector with namespaceSelector: 3.11 allows nobody"
+            yield source.problem(where, text)
         elif peer.namespace_selector and not _any(peer.namespace_selector, namespaces):
             text = "selects no namespace"
             yield source.problem((*where, "namespaceSelector"), text)
-        elif peer.pod_selector and pods and not _any(peer.pod_selector, pods):
-            yield source.problem((*where, "podSelector"), "selects no pod")
+        elif peer.pod_selector and not peer.pod_selector.is_empty:
+            if peer.namespace_selector:
+                pods = [
+                    pod.labels
+                    for item in cluster.namespaces
+                    if peer.namespace_selector.selects(item.labels)
+                    for pod in cluster.pods_in(item.name)
+                ]
+            if not _any(peer.pod_selector, pods):
+                yield source.problem((*where, "podSelector"), "selects no pod")
 
 
 def _any(selector: LabelSelector, labels: Iterable[Mapping[str, str]]) -> bool:
@@ -144,7 +156,11 @@ def _net_namespace(
     elif change and change.startswith("join:"):
         other = change.removeprefix("join:")
         if all(item.name != other for item in cluster.net_namespaces):
-            yield source.problem(change_path, f"there is no NetNamespace {other}")
+            text = f"there is no NetNamespace {shown(other)}; refused"
+            yield source.problem(change_path, text)
+    elif change and change not in ("global", "isolate"):
+        text = f"{shown(change)} is not global, isolate or join:NAME; refused"
+        yield source.problem(change_path, text)
     if not plugin.has_vnids:
         if value.egress_ips or annotations.multicast_enabled:
             text = f"{plugin} has no egress IPs and no multicast"
@@ -155,7 +171,12 @@ def _net_namespace(
         last = sharing[-1].name
         text = f"is {last}'s, too: policies of both bear on both, and see {last}'s pods"
         yield source.problem(("netid",), text)
-    yield from _wanted_egress_ips(value, source, cluster)
+    if value.egress_ips and sharing[-1].name != name:
+        user = sharing[-1]
+        text = f"count for nothing: VNID {user.netid} leaves by those of {user.name}"
+        yield source.problem(("egressIPs",), text)
+    else:
+        yield from _wanted_egress_ips(value, source, cluster)
 
 
 def _wanted_egress_ips(
@@ -163,10 +184,16 @@ def _wanted_egress_ips(
 ) -> Iterator[Problem]:
     name = value.metadata.name
     vnid = cluster.vnid(name)
-    homes: dict[str, IPv4Address] = {}
+    offers = {
+        ip: [node.name for node in cluster.nodes if ip in node.egress_ips]
+        for ip in value.egress_ips
+    }
     for number, ip in enumerate(value.egress_ips):
         path: Path = ("egressIPs", number)
-        offering = [node.name for node in cluster.nodes if ip in node.egress_ips]
+        offering = offers[ip]
+        rivals = [
+            other for other in offers if other != ip and offers[other] == offering
+        ]
         asking = [
             item.name
             for item in cluster.net_namespaces
@@ -176,15 +203,20 @@ def _wanted_egress_ips(
             text = f"{ip} is asked for by {asking[0]}, too: neither leaves the cluster"
             yield source.problem(path, text)
         if not offering:
-            yield source.problem(path, f"no node has {ip}")
+            text = f"no node has {ip}"
+            if len(value.egress_ips) > 1 and _in_egress_cidrs(ip, cluster):
+                text += "; one of several is not chosen from egressCIDRs"
+            yield source.problem(path, text)
         elif len(offering) > 1:
             names = " and ".join(offering)
             yield source.problem(path, f"{ip} is claimed by {names}, so by none")
-        elif offering[0] in homes:
-            text = f"{offering[0]} has {homes[offering[0]]} for {name} already"
+        elif rivals:
+            text = f"{offering[0]} has {rivals[0]} for {name}, too: neither is used"
             yield source.problem(path, text)
-        else:
-            homes[offering[0]] = ip
+
+
+def _in_egress_cidrs(ip: IPv4Address, cluster: Cluster) -> bool:
+    return any(ip in cidr for node in cluster.nodes for cidr in node.egress_cidrs)
 
 
 def _host_subnet(
@@ -200,6 +232,18 @@ def _host_subnet(
             subnet = cluster.underlay.subnet
             text = f"{ip} is outside the node's network {subnet}; it is not set up"
             yield source.problem(path, text)
+        elif ip in (taken := _addresses_of_machines(cluster)):
+            text = f"{ip} is {taken[ip]}'s, too; both answer for it"
+            yield source.problem(path, text)
+
+
+def _addresses_of_machines(cluster: Cluster) -> dict[IPv4Address, str]:
+    underlay = cluster.underlay
+    return {
+        **{rogue.ip: rogue.name for rogue in underlay.rogues},
+        **{host.host_ip: host.name for host in cluster.host_subnets},
+        underlay.gateway: "the gateway",
+    }
 
 
 def _service(

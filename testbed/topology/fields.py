@@ -16,14 +16,12 @@ if TYPE_CHECKING:
 
     E = TypeVar("E", bound=enum.StrEnum)
 
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
-_PORT_NAME = re.compile(r"(?=.*[a-z])[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_PORT_NAME = re.compile(r"(?!.*--)(?=.*[a-z])[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?")
 _RANGE = re.compile(r"([0-9.]+)/([0-9]{1,2})")
 _OFPORT = re.compile(r"[0-9]{1,5}")
 _QUANTITY = re.compile(r"([0-9]+|[0-9]*\.[0-9]+)([eE][0-9]{1,2}|[kMGTP]|[KMGTP]i|)")
-_LABEL_DOMAIN = re.compile(
-    r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
-)
+_DOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 
 
 def one_of(choices: type[E]) -> PlainValidator:
@@ -49,7 +47,7 @@ def between(low: int, high: int) -> AfterValidator:
 
 
 def _name(value: str) -> str:
-    if _NAME.fullmatch(value):
+    if _is_domain(value):
         return value
     raise ValueError(
         f"must be lower-case letters, digits, '-' and '.', not {shown(value)}"
@@ -152,9 +150,29 @@ def _bandwidth(value: object) -> int:
 
 
 def _dns_name(value: str) -> str:
-    if len(value) <= 253 and _LABEL_DOMAIN.fullmatch(value):
+    if _is_domain(value):
         return value
     raise ValueError(f"must be a DNS name such as www.example.com, not {shown(value)}")
+
+
+def _is_domain(value: str) -> bool:
+    return len(value) <= 253 and _DOMAIN.fullmatch(value) is not None
+
+
+def _label_key(value: str) -> str:
+    domain, slash, name = value.rpartition("/")
+    if name and _LABEL_VALUE.fullmatch(name) and (not slash or _is_domain(domain)):
+        return value
+    raise ValueError("must be a label's key, such as app or example.com/app")
+
+
+def _label_value(value: str) -> str:
+    if _LABEL_VALUE.fullmatch(value):
+        return value
+    raise ValueError(
+        "must be at most 63 letters, digits, '-', '_' and '.', with a letter or digit "
+        f"at both ends, not {shown(value)}"
+    )
 
 
 Name = Annotated[str, AfterValidator(_name)]
@@ -193,3 +211,9 @@ Bandwidth = Annotated[int, PlainValidator(_bandwidth)]
 pkg/util/bandwidth/utils.go and apimachinery's resource.Quantity."""
 
 DNSName = Annotated[str, AfterValidator(_dns_name)]
+
+LabelKey = Annotated[str, AfterValidator(_label_key)]
+LabelValue = Annotated[str, AfterValidator(_label_value)]
+Labels = dict[LabelKey, LabelValue]
+"""Source: kubernetes release-1.11 apimachinery's validation.IsQualifiedName and
+IsValidLabelValue."""

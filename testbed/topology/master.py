@@ -7,6 +7,7 @@ pkg/network/common/egressip.go
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from dataclasses import replace
 from itertools import chain, count
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from testbed.topology.allocation import free, node_subnets
 from testbed.topology.objects import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from ipaddress import IPv4Address
 
     from testbed.topology import schema
@@ -47,9 +48,9 @@ def host_subnets(
                     host_ip=node.host_ip,
                     subnet=subnet,
                     uid=node.metadata.uid or str(uuid.uuid5(uuid.NAMESPACE_DNS, name)),
-                    egress_ips=tuple(node.egress_ips),
+                    egress_ips=tuple(dict.fromkeys(node.egress_ips)),
                     egress_cidrs=tuple(node.egress_cidrs),
-                    is_node=not annotations.assign_subnet
+                    is_node=annotations.assign_subnet is None
                     and annotations.fixed_vnid is None,
                     fixed_vnid=annotations.fixed_vnid,
                 ),
@@ -100,14 +101,14 @@ def _renumber(
     netids: dict[str, int], name: str, change: str, spare: Iterator[int]
 ) -> None:
     """Join, isolate or make global; what the master refuses changes nothing."""
-    other = change.removeprefix("join:")
+    verb, _, other = change.partition(":")
     if change == "global":
         netids[name] = GLOBAL_VNID
     elif change == "isolate":
         alone = list(netids.values()).count(netids[name]) == 1
         if name != ADMIN_NAMESPACE and not (alone and netids[name] != GLOBAL_VNID):
             netids[name] = next(spare)
-    elif other in netids:
+    elif verb == "join" and other in netids:
         netids[name] = netids[other]
 
 
@@ -119,63 +120,41 @@ def with_allocated_egress_ips(
     """Give nodes with ``egressCIDRs`` the egress IPs that namespaces ask for.
 
     An address that a live node has already, inside its ranges, stays there. Any other
-    goes to the live node with a fitting range that has the fewest, and none that the
-    same namespace asks for.
+    goes to the live node with a fitting range that has the fewest; those that only one
+    node can have go first. What several VNIDs ask for, or one that asks for several, is
+    left to the administrator.
     """
-    ranged = {node.name: node for node, _ in nodes if node.egress_cidrs}
-    elsewhere = {
+    asking = {item.netid: item.egress_ips for item in namespaces}
+    asked = Counter(ip for ips in asking.values() for ip in dict.fromkeys(ips))
+    wanted = [
+        ip for ips in asking.values() for ip in ips if len(ips) == 1 and asked[ip] == 1
+    ]
+    ranged = [node for node, _ in nodes if node.egress_cidrs]
+    live = [node for node in ranged if node.name not in offline]
+    kept: dict[str, list[IPv4Address]] = {node.name: [] for node in ranged}
+    placed = {
         ip for node, _ in nodes if not node.egress_cidrs for ip in node.egress_ips
     }
-    wanted = dict.fromkeys(ip for item in namespaces for ip in item.egress_ips)
-    friends = {
-        ip: {
-            friend
-            for item in namespaces
-            if ip in item.egress_ips
-            for friend in item.egress_ips
-        }
+    for node in live:
+        for ip in node.egress_ips:
+            if ip in wanted and ip not in placed and _fits(ip, node):
+                kept[node.name].append(ip)
+                placed.add(ip)
+    homes = {
+        ip: [node.name for node in live if _fits(ip, node)]
         for ip in wanted
+        if ip not in placed
     }
-    live = {name: node for name, node in ranged.items() if name not in offline}
-    kept: dict[str, list[IPv4Address]] = {
-        name: [
-            ip
-            for ip in ranged[name].egress_ips
-            if name in live and ip in wanted and _fits(ip, ranged[name])
-        ]
-        for name in ranged
-    }
-    placed = set(chain.from_iterable(kept.values())) | elsewhere
-    for ip in wanted:
-        home = None if ip in placed else _home(ip, live, kept, friends[ip])
-        if home:
-            kept[home].append(ip)
+    for ip, names in sorted(homes.items(), key=lambda item: len(item[1]) > 1):
+        if names:
+            kept[min(names, key=lambda name: len(kept[name]))].append(ip)
     return tuple(
-        Entry(_with_egress_ips(node, kept), source) if node.name in kept else entry
-        for entry in nodes
-        for node, source in [entry]
+        Entry(replace(node, egress_ips=tuple(kept[node.name])), source)
+        if node.name in kept
+        else Entry(node, source)
+        for node, source in nodes
     )
-
-
-def _home(
-    ip: IPv4Address,
-    live: Mapping[str, model.HostSubnet],
-    kept: Mapping[str, Sequence[IPv4Address]],
-    friends: Collection[IPv4Address],
-) -> str | None:
-    fitting = [
-        name
-        for name, node in live.items()
-        if _fits(ip, node) and not any(friend in kept[name] for friend in friends)
-    ]
-    return min(fitting, key=lambda name: len(kept[name]), default=None)
 
 
 def _fits(ip: IPv4Address, node: model.HostSubnet) -> bool:
     return any(ip in cidr for cidr in node.egress_cidrs)
-
-
-def _with_egress_ips(
-    node: model.HostSubnet, kept: Mapping[str, Sequence[IPv4Address]]
-) -> model.HostSubnet:
-    return replace(node, egress_ips=tuple(kept[node.name]))

@@ -27,7 +27,8 @@ def completed_services(
     problems: list[Problem],
 ) -> tuple[Entry[model.Service], ...]:
     """Give each service the address and the node ports that it does not name."""
-    return tuple(_with_node_ports(_with_addresses(services, network, problems)))
+    addressed = tuple(_with_addresses(services, network, problems))
+    return tuple(_with_node_ports(addressed, problems))
 
 
 def _with_addresses(
@@ -80,21 +81,32 @@ def _with_addresses(
 
 
 def _with_node_ports(
-    services: Iterable[tuple[Entry[model.Service], schema.ServiceType]],
+    services: Sequence[tuple[Entry[model.Service], schema.ServiceType]],
+    problems: list[Problem],
 ) -> Iterator[Entry[model.Service]]:
-    """Publish services on the nodes; one number may serve TCP and UDP of a service."""
-    services = tuple(services)
+    """Publish services on the nodes, a port's TCP and UDP under one number.
+
+    Source: kubernetes release-1.11 pkg/registry/core/service/rest.go
+    """
     taken = {port.node_port for (service, _), _ in services for port in service.ports}
     spare = free(NODE_PORTS, taken)
     for (service, source), kind in services:
-        if kind in (schema.ServiceType.NODE_PORT, schema.ServiceType.LOAD_BALANCER):
-            ports = tuple(
-                replace(port, node_port=port.node_port or next(spare, None))
-                for port in service.ports
-            )
-            yield Entry(replace(service, ports=ports), source)
-        else:
+        if kind not in (schema.ServiceType.NODE_PORT, schema.ServiceType.LOAD_BALANCER):
             yield Entry(service, source)
+            continue
+        numbers = {port.port: port.node_port for port in service.ports}
+        numbers |= {p.port: p.node_port for p in service.ports if p.node_port}
+        for index, port in enumerate(service.ports):
+            if numbers[port.port] is None:
+                numbers[port.port] = next(spare, None)
+            if numbers[port.port] is None:
+                path = ("spec", "ports", index, "nodePort")
+                problems.append(source.problem(path, "no port of the nodes is left"))
+        ports = tuple(
+            replace(port, node_port=port.node_port or numbers[port.port])
+            for port in service.ports
+        )
+        yield Entry(replace(service, ports=ports), source)
 
 
 def given_endpoints(endpoints: schema.Endpoints) -> model.Endpoints:

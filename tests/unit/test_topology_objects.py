@@ -44,15 +44,19 @@ def test_an_empty_list_is_nothing(items: str) -> None:
     assert topology(f"kind: List\n{items}\n") == topology()
 
 
-def test_a_kind_that_is_not_read_gets_one_warning() -> None:
-    routes = ["kind: Route\nmetadata: {name: a}\n", "kind: Route\nspec: 5\n"]
+def test_a_kind_that_is_not_read_gets_one_warning_that_names_the_first() -> None:
+    route = "kind: Route\nmetadata: {name: a, namespace: shop}\n"
+    routes = [route, "kind: Route\nspec: 5\n"]
 
     found = topology(*routes, "kind: Secret\n")
 
     assert found.cluster == topology().cluster
     assert found.warnings == (
-        "c.yaml:86: Route: 2 passed over; nothing is made of this kind yet",
-        "c.yaml:92: Secret: 1 passed over; nothing is made of this kind yet",
+        (
+            "c.yaml:86: Route shop/a: is passed over, and 1 more; "
+            "nothing is made of this kind"
+        ),
+        "c.yaml:92: Secret: is passed over; nothing is made of this kind",
     )
 
 

@@ -63,11 +63,11 @@ def subsets(*documents: str) -> tuple[EndpointSubset, ...]:
 
 def test_services_get_the_addresses_that_nobody_insists_on() -> None:
     documents = [
-        service("{}", "a"),
-        service("{clusterIP: 172.30.0.3}", "b"),
+        service("{ports: [{port: 80}]}", "a"),
+        service("{clusterIP: 172.30.0.3, ports: [{port: 80}]}", "b"),
         service("{clusterIP: None}", "headless"),
         service("{type: ExternalName, externalName: example.com}", "alias"),
-        service("{type: NodePort}", "c"),
+        service("{type: NodePort, ports: [{port: 80}]}", "c"),
     ]
 
     found = {
@@ -85,9 +85,10 @@ def test_services_get_the_addresses_that_nobody_insists_on() -> None:
 
 def test_a_service_for_which_no_address_is_left_is_an_error() -> None:
     text = NETWORK.replace("172.30.0.0/16", "172.30.0.0/30")
+    spec = "{ports: [{port: 80}]}"
 
     with pytest.raises(TopologyError) as caught:
-        loads(text + service("{}", "a") + "---\n" + service("{}", "b"), "c.yaml")
+        loads(f"{text}{service(spec, 'a')}---\n{service(spec, 'b')}", "c.yaml")
 
     assert caught.value.problems == (
         (
@@ -98,9 +99,11 @@ def test_a_service_for_which_no_address_is_left_is_an_error() -> None:
 
 
 def test_a_target_port_is_the_port_unless_told_otherwise() -> None:
-    ports = "{ports: [{port: 80}, {port: 443, targetPort: https, protocol: TCP}]}"
+    ports = (
+        "{name: a, port: 80}, {name: b, port: 443, targetPort: https, protocol: TCP}"
+    )
 
-    (found,) = cluster(service(ports)).services
+    (found,) = cluster(service(f"{{ports: [{ports}]}}")).services
 
     assert [(p.port, p.target_port) for p in found.ports] == [(80, 80), (443, "https")]
 

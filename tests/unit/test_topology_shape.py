@@ -195,7 +195,11 @@ def test_a_wrong_old_range_is_not_missing_as_well() -> None:
             "subsets: [{addresses: [{}]}]",
             "subsets[0].addresses[0].ip: is missing",
         ),
-        ("Service", "apiVersion: v2, spec: {}", "apiVersion: must be v1, not 'v2'"),
+        (
+            "Service",
+            "apiVersion: v2, spec: {clusterIP: None}",
+            "apiVersion: must be v1, not 'v2'",
+        ),
     ],
 )
 def test_a_field_is_told_with_its_way_and_its_value(
@@ -247,7 +251,7 @@ def test_a_problem_is_at_the_line_of_the_field_or_of_what_lacks_it() -> None:
 
 
 def test_long_keys_and_values_are_cut() -> None:
-    labels = f"labels: {{{'k' * 100}: 5}}"
+    labels = f"labels: {{{'k' * 62}: 5}}"
     pod = (
         f"kind: Pod\nmetadata: {{name: a, {labels}}}\nspec: {{nodeName: {'N' * 100}}}\n"
     )

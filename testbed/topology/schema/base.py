@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo
 from pydantic.alias_generators import to_camel
 
-from testbed.topology.fields import Name  # noqa: TC001 - pydantic reads it
+from testbed.topology.fields import Labels, Name  # noqa: TC001 - pydantic reads it
 from testbed.topology.problem import shown
 
 
@@ -34,7 +34,7 @@ class Metadata(Fields):
     name: Name
     namespace: Name = "default"
     uid: str | None = None
-    labels: dict[str, str] = Field(default_factory=dict)
+    labels: Labels = Field(default_factory=dict)
 
 
 class Object(Fields):

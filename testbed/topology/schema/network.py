@@ -19,7 +19,6 @@ from testbed.topology.fields import (
     between,
     one_of,
 )
-from testbed.topology.problem import shown
 from testbed.topology.schema.base import (
     Fields,
     KnownFields,
@@ -76,10 +75,13 @@ class ClusterNetwork(Object):
 
 
 class HostSubnetAnnotations(Fields):
-    """What makes a HostSubnet a ghost: no node stands behind it."""
+    """What makes a HostSubnet a ghost: no node stands behind it.
 
-    assign_subnet: TrueText = Field(
-        default=False, alias="pod.network.openshift.io/assign-subnet"
+    That ``assign_subnet`` is there counts, not its value.
+    """
+
+    assign_subnet: str | None = Field(
+        None, alias="pod.network.openshift.io/assign-subnet"
     )
     fixed_vnid: VNIDText | None = Field(
         None, alias="pod.network.openshift.io/fixed-vnid-host"
@@ -117,16 +119,6 @@ class NetNamespaceAnnotations(Fields):
     change_network: str | None = Field(
         None, alias="pod.network.openshift.io/multitenant.change-network"
     )
-
-    @field_validator("change_network")
-    @classmethod
-    def _is_known(cls, value: str) -> str:
-        if value in ("global", "isolate") or value.removeprefix("join:") not in (
-            value,
-            "",
-        ):
-            return value
-        raise ValueError(f"must be global, isolate or join:NAME, not {shown(value)}")
 
 
 class NetNamespaceMetadata(Metadata):

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import enum
+from ipaddress import IPv4Network  # noqa: TC003 - pydantic reads it
 from typing import Annotated, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from testbed.model import Operator, Protocol
-from testbed.topology.fields import AnyRange, DNSName, Range, TargetPort, one_of
+from testbed.topology.fields import (
+    AnyRange,
+    DNSName,
+    LabelKey,
+    Labels,
+    Range,
+    TargetPort,
+    one_of,
+)
 from testbed.topology.schema.base import KnownFields, Object
 
 MOST_EGRESS_RULES = 50
@@ -32,7 +41,7 @@ class EgressRuleType(enum.StrEnum):
 class LabelRequirement(KnownFields):
     """One expression over a label."""
 
-    key: str
+    key: LabelKey
     operator: Annotated[Operator, one_of(Operator)]
     values: list[str] = Field(default_factory=list)
 
@@ -48,7 +57,7 @@ class LabelRequirement(KnownFields):
 class LabelSelector(KnownFields):
     """Labels to match; without any, everything matches."""
 
-    match_labels: dict[str, str] = Field(default_factory=dict)
+    match_labels: Labels = Field(default_factory=dict)
     match_expressions: list[LabelRequirement] = Field(default_factory=list)
 
 
@@ -58,12 +67,16 @@ class IPBlock(KnownFields):
     cidr: AnyRange
     excepts: list[AnyRange] = Field(default_factory=list, alias="except")
 
-    @model_validator(mode="after")
-    def _excepts_what_is_inside(self) -> Self:
-        for item in self.excepts:
-            if not item.subnet_of(self.cidr) or item == self.cidr:
-                raise ValueError(f"except {item} must be a part of cidr {self.cidr}")
-        return self
+    @field_validator("excepts")
+    @classmethod
+    def _are_inside(
+        cls, excepts: list[IPv4Network], info: ValidationInfo
+    ) -> list[IPv4Network]:
+        cidr = info.data.get("cidr")
+        for item in excepts:
+            if cidr and item.network_address not in cidr:
+                raise ValueError(f"{item} is no part of cidr {cidr}")
+        return excepts
 
 
 class PolicyPeer(KnownFields):
@@ -99,15 +112,29 @@ class IngressRule(KnownFields):
     ports: list[PolicyPort] = Field(default_factory=list)
 
 
+class PolicyEgressRule(KnownFields):
+    """A rule that is admitted like one of ingress, and does nothing."""
+
+    peers: list[PolicyPeer] = Field(default_factory=list, alias="to")
+    ports: list[PolicyPort] = Field(default_factory=list)
+
+
 class NetworkPolicySpec(KnownFields):
     """``egress`` is admitted and does nothing."""
 
     pod_selector: LabelSelector = LabelSelector()
     ingress: list[IngressRule] = Field(default_factory=list)
-    egress: list[object] | None = None
+    egress: list[PolicyEgressRule] | None = None
     policy_types: list[Annotated[PolicyType, one_of(PolicyType)]] = Field(
         default_factory=list
     )
+
+    @field_validator("policy_types")
+    @classmethod
+    def _are_two_at_most(cls, types: list[PolicyType]) -> list[PolicyType]:
+        if len(types) > len(PolicyType):
+            raise ValueError(f"has {len(types)} types; there are Ingress and Egress")
+        return types
 
 
 class NetworkPolicy(Object, KnownFields):
@@ -124,8 +151,10 @@ class EgressPeer(KnownFields):
 
     @model_validator(mode="after")
     def _is_one_of_two(self) -> Self:
-        if (self.cidr_selector is None) == (self.dns_name is None):
-            raise ValueError("must have a cidrSelector or a dnsName, and not both")
+        if self.cidr_selector is None and self.dns_name is None:
+            raise ValueError("must have a cidrSelector or a dnsName")
+        if self.cidr_selector is not None and self.dns_name is not None:
+            raise ValueError("must not have both a cidrSelector and a dnsName")
         return self
 
 

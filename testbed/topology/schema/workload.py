@@ -13,6 +13,8 @@ from testbed.topology.fields import (
     AnyRange,
     Bandwidth,
     ClusterIP,
+    DNSName,
+    Labels,
     Name,
     OFPort,
     PortNumber,
@@ -146,7 +148,6 @@ class ServiceSpec(KnownFields):
 
     unread: ClassVar[frozenset[str]] = frozenset(
         {
-            "externalName",
             "healthCheckNodePort",
             "loadBalancerIP",
             "publishNotReadyAddresses",
@@ -156,10 +157,11 @@ class ServiceSpec(KnownFields):
     cluster_ip: ClusterIP | None = Field(None, alias="clusterIP")
     type: Annotated[ServiceType, one_of(ServiceType)] = ServiceType.CLUSTER_IP
     ports: list[ServicePort] = Field(default_factory=list)
-    selector: dict[str, str] = Field(default_factory=dict)
+    selector: Labels = Field(default_factory=dict)
     session_affinity: Annotated[Affinity, one_of(Affinity)] = Affinity.NONE
     session_affinity_config: SessionAffinityConfig = SessionAffinityConfig()
     external_ips: list[Address] = Field(default_factory=list, alias="externalIPs")
+    external_name: DNSName | None = None
     load_balancer_source_ranges: list[AnyRange] = Field(default_factory=list)
     external_traffic_policy: Annotated[TrafficPolicy, one_of(TrafficPolicy)] = (
         TrafficPolicy.CLUSTER
@@ -206,9 +208,10 @@ class EndpointPort(Fields):
 
 
 class EndpointSubset(Fields):
-    """``notReadyAddresses`` get no traffic and are left out."""
+    """``not_ready_addresses`` get no traffic and are left out."""
 
     addresses: list[EndpointAddress] = Field(default_factory=list)
+    not_ready_addresses: list[EndpointAddress] = Field(default_factory=list)
     ports: list[EndpointPort] = Field(default_factory=list)
 
 
