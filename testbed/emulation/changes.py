@@ -29,7 +29,7 @@ from testbed.emulation.wiring import (
 )
 from testbed.errors import EmulationError
 from testbed.host.dns import hosts_file, node_resolv_conf, pod_resolv_conf
-from testbed.host.egress import egress_addresses
+from testbed.host.egress import egress_addresses, marks_by_sender
 from testbed.host.iptables import node_rules
 from testbed.host.links import assign_egress_ips, move_node, release_egress_ips
 from testbed.host.names import underlay_mac, veth_name
@@ -233,6 +233,10 @@ class _Change:
         rules = node_rules(self.after, node)
         if rules != node_rules(self.before, old):
             machine.run("iptables-restore", stdin=rules)
+        if datapath is Datapath.NETDEV:
+            marks = marks_by_sender(self.after, node)
+            if marks != marks_by_sender(self.before, old):
+                machine.run("iptables-restore", stdin=marks)
         if hosts_file(self.after) != hosts_file(self.before):
             reread_names(run_dir, self.after)
 

@@ -16,7 +16,7 @@ from testbed.emulation.services import serving
 from testbed.emulation.wiring import Datapath
 from testbed.errors import SwitchError
 from testbed.host.dns import dnsmasq_configuration, hosts_file, node_resolv_conf
-from testbed.host.egress import egress_addresses
+from testbed.host.egress import egress_addresses, marks_by_sender
 from testbed.host.iptables import node_rules
 from testbed.host.links import assign_egress_ips, hide_from_kernel, node_links
 from testbed.host.names import underlay_mac
@@ -115,6 +115,7 @@ def _configure_kernel(build: NodeBuild) -> None:
     machine.replace_file("/etc/resolv.conf", node_resolv_conf(node))
     machine.bind(build.run_dir, "/run/openvswitch")
     if build.datapath is Datapath.NETDEV:
+        machine.run("iptables-restore", stdin=marks_by_sender(cluster, node))
         machine.run("ethtool", "-K", build.datapath.uplink, "tx", "off")
 
 

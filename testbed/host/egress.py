@@ -49,6 +49,33 @@ def egress_reject_rules(cluster: Cluster, node: HostSubnet) -> Iterator[str]:
         yield f"-d {claim.ip}/32 -m conntrack --ctstate NEW {REJECT}"
 
 
+def marks_by_sender(cluster: Cluster, node: HostSubnet) -> str:
+    """Mark what br0 marks, by who sent it; input for ``iptables-restore``.
+
+    OVS's userspace datapath has no way to hand a packet's mark to the kernel, so where
+    it forwards the packets iptables must tell those of a namespace by their addresses.
+    """
+    inside = (*cluster.cidrs, cluster.network.service_network)
+    marks = {
+        vnid: egress_mark(vnid)
+        for vnid, claim in egress_state(cluster).ways.items()
+        if claim and claim.node == node
+    }
+    lines = [
+        "*mangle",
+        ":PREROUTING ACCEPT [0:0]",
+        *(f"-A PREROUTING -i tun0 -d {network} -j ACCEPT" for network in inside),
+        *(
+            f"-A PREROUTING -i tun0 -s {pod.ip}/32 -j MARK --set-xmark {mark:#x}"
+            for pod in cluster.pods
+            if not pod.host_network
+            and (mark := marks.get(cluster.vnid(pod.namespace))) is not None
+        ),
+        "COMMIT",
+    ]
+    return "".join(f"{line}\n" for line in lines)
+
+
 def _usable_claims(cluster: Cluster, node: HostSubnet) -> tuple[Claim, ...]:
     return tuple(
         claim

@@ -50,6 +50,8 @@ _CARRIED: Mapping[str, tuple[Path, ...]] = {
             "externalHosts",
             "rogues",
             "mtu",
+            "quirks",
+            "offlineNodes",
         )
     ),
 }

@@ -316,12 +316,14 @@ def test_the_underlay_stays_when_a_node_comes_that_it_was_not_made_for() -> None
     )
 
 
-def test_the_quirks_and_dead_nodes_are_those_of_the_last_underlay() -> None:
+def test_quirks_and_dead_nodes_stay_until_an_underlay_says_otherwise() -> None:
     underlay = "kind: Underlay\nquirks: {ipBlockIgnored: false}\nofflineNodes: [n2]\n"
 
     changed = base().applied(underlay, "new.yaml")
-    after = changed.applied("kind: Underlay\n", "new.yaml")
+    kept = changed.applied("kind: Underlay\n", "new.yaml")
+    after = kept.applied("kind: Underlay\nquirks: {}\nofflineNodes: []\n", "new.yaml")
 
+    assert kept.cluster == changed.cluster
     assert changed.cluster.offline_nodes == {"n2"}
     assert not changed.cluster.quirks.ip_block_ignored
     assert changed.cluster.underlay == base().cluster.underlay
