@@ -1,13 +1,25 @@
-"""Who plays which part in the scenarios; any topology with two nodes will do."""
+"""Who plays which part in the scenarios; any topology with two nodes will do.
+
+Who shares a scenario with ``pod`` has its VNID, and may talk with it.
+"""
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import pytest
 
+from testbed.model import Traffic, Transport
+from testbed.oracle import Outcome, expected
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from testbed.probe import LiveCluster, Node, Pod
+
+PROBES = ((Transport.UDP, 9), (Transport.TCP, 8080), (Transport.ICMP, None))
+"""What the scenarios send."""
 
 
 @pytest.fixture
@@ -18,17 +30,93 @@ def node(cluster: LiveCluster) -> Node:
 
 @pytest.fixture
 def pod(cluster: LiveCluster, node: Node) -> Pod:
-    """A pod on the node."""
-    return cluster.pods_on(node)[0]
+    """A pod on the node that may talk with others, here and elsewhere."""
+    return next(
+        pod
+        for pod in cluster.pods_on(node)
+        if any(_partners(cluster, pod, node))
+        and any(_partners(cluster, pod, cluster.nodes[0]))
+    )
 
 
 @pytest.fixture
-def neighbour(cluster: LiveCluster, node: Node) -> Pod:
+def neighbour(cluster: LiveCluster, pod: Pod) -> Pod:
     """Another pod on the same node."""
-    return cluster.pods_on(node)[1]
+    return next(_partners(cluster, pod, pod.node))
 
 
 @pytest.fixture
-def remote(cluster: LiveCluster) -> Pod:
+def remote(cluster: LiveCluster, pod: Pod) -> Pod:
     """A pod on another node."""
-    return cluster.pods_on(cluster.nodes[0])[0]
+    return next(_partners(cluster, pod, cluster.nodes[0]))
+
+
+@pytest.fixture
+def vnid(cluster: LiveCluster, pod: Pod) -> int:
+    """The VNID that the three pods have; 0 under ovs-subnet."""
+    return cluster.objects.vnid(pod.pod.namespace)
+
+
+@pytest.fixture
+def local_pairs(cluster: LiveCluster) -> list[tuple[Pod, Pod]]:
+    """Two pods of every node that may talk, each as the sender."""
+    return [
+        pair
+        for node in cluster.nodes
+        for one, other in [next(_pairs(cluster, node, node))]
+        for pair in ((one, other), (other, one))
+    ]
+
+
+@pytest.fixture
+def remote_pairs(cluster: LiveCluster) -> list[tuple[Pod, Pod]]:
+    """Two pods that may talk of every two nodes, each as the sender."""
+    return [
+        next(_pairs(cluster, *nodes))
+        for nodes in itertools.permutations(cluster.nodes, 2)
+    ]
+
+
+def _pairs(cluster: LiveCluster, here: Node, there: Node) -> Iterator[tuple[Pod, Pod]]:
+    """Yield pods of two nodes that may talk, first those of one VNID."""
+    pairs = [
+        (one, other)
+        for one in cluster.pods_on(here)
+        for other in cluster.pods_on(there)
+        if one != other
+    ]
+    pairs.sort(key=lambda pair: not _share_a_vnid(cluster, *pair))
+    yield from (pair for pair in pairs if _may_talk(cluster, *pair))
+
+
+def _partners(cluster: LiveCluster, pod: Pod, node: Node) -> Iterator[Pod]:
+    """Yield the pods of a node that have a pod's VNID and may talk with it."""
+    for other in cluster.pods_on(node):
+        if (
+            other != pod
+            and _share_a_vnid(cluster, pod, other)
+            and _may_talk(cluster, pod, other)
+        ):
+            yield other
+
+
+def _share_a_vnid(cluster: LiveCluster, one: Pod, other: Pod) -> bool:
+    vnid = cluster.objects.vnid
+    return vnid(one.pod.namespace) == vnid(other.pod.namespace)
+
+
+def _may_talk(cluster: LiveCluster, one: Pod, other: Pod) -> bool:
+    return all(
+        expected(
+            cluster.objects,
+            Traffic(
+                sender=sender.pod,
+                destination=receiver.ip,
+                transport=transport,
+                dport=dport,
+            ),
+        ).outcome
+        is Outcome.DELIVERED
+        for sender, receiver in ((one, other), (other, one))
+        for transport, dport in PROBES
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
+import pytest
 from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import ARP
 from scapy.layers.vxlan import VXLAN
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from testbed.probe import LiveCluster, Node, Place, Pod
 
+pytestmark = pytest.mark.plugins("subnet", "multitenant", "networkpolicy")
 
 IS_AT = 2
 
@@ -60,15 +62,15 @@ def test_a_pod_hears_a_pod_of_another_node_and_answers(
     sent.is_answered(is_reply_of(remote, remote.ip))
 
 
-def test_arp_for_a_remote_pod_is_tunnelled_from_node_to_node_with_vnid_0(
-    cluster: LiveCluster, pod: Pod, remote: Pod
+def test_arp_for_a_remote_pod_is_tunnelled_from_node_to_node_with_the_vnid(
+    cluster: LiveCluster, pod: Pod, remote: Pod, vnid: int
 ) -> None:
     sent = cluster.send(pod, arp_request(pod, remote.ip))
 
     outer = sent.crosses(pod.node.wire)
     assert (outer[IP].src, outer[IP].dst) == (str(pod.node.ip), str(remote.node.ip))
     assert outer[UDP].dport == pod.node.vxlan_port
-    assert outer[VXLAN].vni == 0
+    assert outer[VXLAN].vni == vnid
     assert outer[VXLAN][ARP].pdst == str(remote.ip)
 
 

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
     from testbed.probe import LiveCluster, Node, Pod
 
+pytestmark = pytest.mark.plugins("subnet", "multitenant", "networkpolicy")
+
 FROM_VXLAN_ELSE = "priority=150,in_port=1"
+FROM_TUN0_MULTICAST = "priority=250,ip,in_port=2,nw_dst=224.0.0.0/4"
 FROM_TUN0_ELSE = "priority=150,in_port=2"
 OUTSIDE = "192.0.2.7"
 
@@ -36,13 +39,21 @@ def udp(source: object, destination: object) -> Packet:
 def test_multicast_from_the_node_itself_is_dropped(
     cluster: LiveCluster, node: Node
 ) -> None:
-    packet = udp(node.gateway, "224.0.0.251")
+    """Under ovs-networkpolicy what tun0's own address sends gets further."""
+    sent = cluster.send(node, udp(node.gateway, "224.0.0.251"))
 
-    sent = cluster.send(node, packet)
+    if cluster.objects.network.plugin.tracks_connections:
+        sent.is_dropped(node, Table.MULTICAST_FROM_POD)
+    else:
+        sent.is_dropped(node, Table.DISPATCH, FROM_TUN0_MULTICAST)
 
-    sent.is_dropped(
-        node, Table.DISPATCH, "priority=250,ip,in_port=2,nw_dst=224.0.0.0/4"
-    )
+
+def test_multicast_that_the_node_forwards_is_dropped(
+    cluster: LiveCluster, node: Node
+) -> None:
+    sent = cluster.send(node, udp(node.ip, "224.0.0.251"))
+
+    sent.is_dropped(node, Table.DISPATCH, FROM_TUN0_MULTICAST)
 
 
 def test_arp_on_tun0_from_another_address_than_the_gateway_is_dropped(

@@ -10,13 +10,15 @@ from scapy.layers.inet import IP, UDP
 
 from testbed.host.dns import service_name
 from testbed.openflow import Table
-from testbed.probe import ip_between
+from testbed.probe import arp_request, ip_between
 
 if TYPE_CHECKING:
     from scapy.packet import Packet
 
     from testbed.model import Service
     from testbed.probe import LiveCluster, Pod
+
+pytestmark = pytest.mark.plugins("subnet", "multitenant", "networkpolicy")
 
 ECHO = 7
 
@@ -60,6 +62,8 @@ def test_the_nodes_dnsmasq_answers_a_pod_over_udp(
     cluster: LiveCluster, pod: Pod, service: Service
 ) -> None:
     question = DNS(rd=1, qd=DNSQR(qname=service_name(service)))
+    # A node that had to look for the pod would do it from its own address, in vain.
+    cluster.send(pod, arp_request(pod, pod.node.gateway)).arrives(pod.node)
 
     sent = cluster.send(
         pod, ip_between(pod, pod.node.ip) / UDP(sport=40053, dport=53) / question

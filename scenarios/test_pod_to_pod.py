@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +15,8 @@ from testbed.probe import ip_between
 if TYPE_CHECKING:
     from testbed.probe import LiveCluster, Node, Pod
 
+pytestmark = pytest.mark.plugins("subnet", "multitenant", "networkpolicy")
+
 HEADERS_AND_MARK = 20 + 8 + 16
 
 
@@ -26,26 +27,11 @@ def filler(cluster: LiveCluster, size: str) -> Raw:
 
 
 @pytest.mark.parametrize("size", ["small", "full"])
-def test_pods_of_one_node_reach_each_other(cluster: LiveCluster, size: str) -> None:
-    for node in cluster.nodes:
-        for sender, receiver in itertools.permutations(cluster.pods_on(node)[:2]):
-            packet = (
-                ip_between(sender, receiver)
-                / UDP(sport=40009, dport=9)
-                / filler(cluster, size)
-            )
-
-            received = cluster.send(sender, packet).arrives(receiver)
-
-            assert received[IP].src == str(sender.ip)
-
-
-@pytest.mark.parametrize("size", ["small", "full"])
-def test_pods_of_every_two_nodes_reach_each_other(
-    cluster: LiveCluster, size: str
+def test_pods_of_one_node_reach_each_other(
+    cluster: LiveCluster, local_pairs: list[tuple[Pod, Pod]], size: str
 ) -> None:
-    for nodes in itertools.permutations(cluster.nodes, 2):
-        sender, receiver = (cluster.pods_on(node)[0] for node in nodes)
+    assert {sender.node for sender, _ in local_pairs} == set(cluster.nodes)
+    for sender, receiver in local_pairs:
         packet = (
             ip_between(sender, receiver)
             / UDP(sport=40009, dport=9)
@@ -57,15 +43,31 @@ def test_pods_of_every_two_nodes_reach_each_other(
         assert received[IP].src == str(sender.ip)
 
 
-def test_ip_to_a_remote_pod_is_tunnelled_from_node_to_node_with_vnid_0(
-    cluster: LiveCluster, pod: Pod, remote: Pod
+@pytest.mark.parametrize("size", ["small", "full"])
+def test_pods_of_every_two_nodes_reach_each_other(
+    cluster: LiveCluster, remote_pairs: list[tuple[Pod, Pod]], size: str
+) -> None:
+    for sender, receiver in remote_pairs:
+        packet = (
+            ip_between(sender, receiver)
+            / UDP(sport=40009, dport=9)
+            / filler(cluster, size)
+        )
+
+        received = cluster.send(sender, packet).arrives(receiver)
+
+        assert received[IP].src == str(sender.ip)
+
+
+def test_ip_to_a_remote_pod_is_tunnelled_from_node_to_node_with_the_vnid(
+    cluster: LiveCluster, pod: Pod, remote: Pod, vnid: int
 ) -> None:
     sent = cluster.send(pod, ip_between(pod, remote) / UDP(sport=40009, dport=9))
 
     outer = sent.crosses(pod.node.wire)
     assert (outer[IP].src, outer[IP].dst) == (str(pod.node.ip), str(remote.node.ip))
     assert outer[UDP].dport == pod.node.vxlan_port
-    assert outer[VXLAN].vni == 0
+    assert outer[VXLAN].vni == vnid
     assert outer[VXLAN][IP].dst == str(remote.ip)
 
 

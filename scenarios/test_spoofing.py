@@ -14,6 +14,8 @@ from testbed.probe import arp_request, ip_between
 if TYPE_CHECKING:
     from testbed.probe import LiveCluster, Pod
 
+pytestmark = pytest.mark.plugins("subnet", "multitenant", "networkpolicy")
+
 
 def test_a_forged_ip_source_is_dropped(
     cluster: LiveCluster, pod: Pod, neighbour: Pod, remote: Pod

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from testbed.probe import Pod
 
+pytestmark = pytest.mark.plugins("subnet", "multitenant", "networkpolicy")
+
 SIZE = 4 << 20
 PORT = 8080
 

@@ -2,7 +2,8 @@
 
 ``pytest scenarios/ --prove-red`` deletes, after each scenario that passed, one of the
 flows it hit (those that drop first, then from the end of the pipeline back), runs it
-again, puts the flow back, and goes on until the scenario has failed for it.
+again from the start, puts the flow back, and goes on until the scenario has failed for
+it. What the scenario applies does not bring the flow back.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class RedProof:
 
 def _failures(item: pytest.Item, live: LiveCluster, scenario: str) -> Iterator[Red]:
     for node, flow in list(_hit(live)):
-        with node.switch.without_flow(flow):
+        with live.without_flow(node, flow):
             live.start_scenario()
             try:
                 item.runtest()

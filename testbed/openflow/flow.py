@@ -122,7 +122,10 @@ def _parse_line(line: str) -> DumpedFlow:
 
 
 def _table(number: int) -> int:
-    return next((table for table in Table if table.value == number), number)
+    try:
+        return Table(number)
+    except ValueError:
+        return number
 
 
 def _split_actions(text: str) -> list[str]:

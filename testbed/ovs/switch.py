@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from testbed.errors import CommandError, FlowRejectedError, SwitchError
@@ -84,11 +85,24 @@ class Switch:
         return parse_dump(self._ofctl("--no-names", "dump-flows", self._address))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Counters:
-    """What every flow of a bridge had counted at one moment."""
+    """What every flow of a bridge had counted at one moment.
 
-    dumped: Mapping[tuple[int, str], DumpedFlow]
+    ``dump`` is how OVS printed it; most are never looked at, and cost no reading.
+    """
+
+    dump: str
+
+    @cached_property
+    def dumped(self) -> Mapping[tuple[int, str], DumpedFlow]:
+        """The flows, by table and selector.
+
+        Raises:
+            SwitchError: OVS printed something else.
+        """
+        flows = parse_dump(self.dump)
+        return {(int(item.flow.table), item.flow.selector): item for item in flows}
 
     @classmethod
     def read(cls, appctl: Appctl, bridge: str = "br0") -> Counters:
@@ -103,8 +117,7 @@ class Counters:
         for _ in range(2):
             appctl("revalidator/pause")
             appctl("revalidator/resume")
-        flows = parse_dump(appctl("bridge/dump-flows", bridge))
-        return cls({(int(d.flow.table), d.flow.selector): d for d in flows})
+        return cls(appctl("bridge/dump-flows", bridge))
 
     def since(self, earlier: Counters) -> tuple[tuple[Flow, int], ...]:
         """The flows that were hit since then, each with its number of packets."""

@@ -9,6 +9,7 @@ from testbed.emulation import machines
 from testbed.emulation.changes import change_cluster
 from testbed.errors import NotFoundError
 from testbed.ovs import Appctl, Counters, SwitchDaemons
+from testbed.pipeline import node_flows
 from testbed.probe.packets import marked
 from testbed.probe.places import Host, Node, Place, Places, Pod
 from testbed.probe.recorder import Recorder, Tap
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from scapy.packet import Packet
 
     from testbed import model
-    from testbed.openflow import Table
+    from testbed.openflow import Flow, Table
     from testbed.topology import Topology
 
 _SCENARIO = "scenario"
@@ -58,6 +59,7 @@ class LiveCluster:
         self.patience = 3.0
         self._appctls = appctls
         self._built = topology
+        self._missing: tuple[Node, Flow] | None = None
         self.sent: list[Sent] = []
         self.baseline = self.read_counters()
 
@@ -165,7 +167,25 @@ class LiveCluster:
         self.recorder.forget(tap for tap in had if tap not in has)
         self.recorder.watch(tap for tap in has if tap not in had)
         self.topology, self.places = topology, places
+        self._lose_what_is_missing()
         self.baseline = self.read_counters()
+
+    @contextlib.contextmanager
+    def without_flow(self, node: Node, flow: Flow) -> Iterator[None]:
+        """Lack one flow for the length of a ``with`` block, whatever is applied in it.
+
+        Before and after the block the cluster is what it was built as.
+        """
+        self.restore()
+        self._missing = node, flow
+        self._lose_what_is_missing()
+        try:
+            yield
+        finally:
+            self._missing = None
+            self.restore()
+            objects = self.objects
+            node.switch.replace_flows(node_flows(objects, objects.node(node.name)))
 
     def node(self, name: str) -> Node:
         """The node of that name, or of that name's first label."""
@@ -225,6 +245,19 @@ class LiveCluster:
         self.recorder.send(tap, bytes(complete))
         return sent
 
+    @contextlib.contextmanager
+    def routed(self, ip: IPv4Address, via: Node) -> Iterator[None]:
+        """Have the gateway lead an address to a node for the length of a block.
+
+        As routers and load balancers do for external IPs and a balancer's addresses.
+        """
+        route = f"{ip}/32 via {via.ip}\n"
+        self._gateway.configure_links(f"route add {route}")
+        try:
+            yield
+        finally:
+            self._gateway.configure_links(f"route del {route}")
+
     def read_counters(self) -> dict[str, Counters]:
         """What every flow of every node has counted up to now."""
         return {name: Counters.read(appctl) for name, appctl in self._appctls.items()}
@@ -245,6 +278,15 @@ class LiveCluster:
         if key not in now:
             raise NotFoundError(f"{node} has no flow {flow} in table {table}")
         return now[key].n_packets - self.baseline[node.name].dumped[key].n_packets
+
+    def _lose_what_is_missing(self) -> None:
+        if self._missing:
+            node, flow = self._missing
+            node.switch.delete_flow(flow)
+
+    @property
+    def _gateway(self) -> machines.Machine:
+        return next(m for m in machines.load() if m.kind is machines.Kind.GATEWAY)
 
     def start_scenario(self) -> None:
         """Forget what earlier scenarios sent, saw and counted."""
