@@ -8,7 +8,8 @@ share conntrack.
 from __future__ import annotations
 
 import json
-from socket import IPPROTO_UDP
+from contextlib import closing
+from socket import AF_INET, IPPROTO_UDP, SOCK_DGRAM, socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -455,3 +456,20 @@ def test_the_outside_knows_no_cluster_addresses(
 
     assert ask(external, pod.node.ip, NODE_PORT, "hostname") in names(endpoints)
     assert seen_at(cluster, mark) == {external.tap}
+
+
+def test_a_conversation_over_udp_goes_on_with_the_endpoint_that_is_left(
+    cluster: LiveCluster, pod: Pod, client: Pod, endpoints: list[Pod]
+) -> None:
+    first, second, _ = endpoints
+    address = publish(cluster, pod, [first], [Protocol.UDP])
+    with closing(client.machine.call(lambda: socket(AF_INET, SOCK_DGRAM))) as asking:
+        asking.settimeout(cluster.patience)
+        asking.connect((str(address), PORT))
+        asking.send(b"hostname")
+        assert asking.recv(100).decode() == first.machine.name
+
+        publish(cluster, pod, [second], [Protocol.UDP])
+
+        asking.send(b"hostname")
+        assert asking.recv(100).decode() == second.machine.name

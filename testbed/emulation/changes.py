@@ -27,7 +27,8 @@ from testbed.emulation.wiring import (
     pod_wire,
     switch_ports,
 )
-from testbed.errors import EmulationError
+from testbed.errors import CommandError, EmulationError
+from testbed.host.conntrack import stale_conversations
 from testbed.host.dns import hosts_file, node_resolv_conf, pod_resolv_conf
 from testbed.host.egress import egress_addresses, marks_by_sender
 from testbed.host.iptables import node_rules
@@ -233,6 +234,8 @@ class _Change:
         rules = node_rules(self.after, node)
         if rules != node_rules(self.before, old):
             machine.run("iptables-restore", stdin=rules)
+        for options in stale_conversations(self.before, self.after, node):
+            _forget_conversations(machine, options)
         if datapath is Datapath.NETDEV:
             marks = marks_by_sender(self.after, node)
             if marks != marks_by_sender(self.before, old):
@@ -254,6 +257,14 @@ class _Change:
             )
         for ip in added:
             announce(machine, ip)
+
+
+def _forget_conversations(machine: Machine, options: Sequence[str]) -> None:
+    try:
+        machine.run("conntrack", "-D", *options)
+    except CommandError as error:
+        if "0 flow entries have been deleted" not in error.stderr:
+            raise
 
 
 def _plugged(cluster: Cluster) -> list[Pod]:
