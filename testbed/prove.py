@@ -86,10 +86,6 @@ def _failures(item: pytest.Item, live: LiveCluster, scenario: str) -> Iterator[R
 
 def _hit(live: LiveCluster) -> Iterator[tuple[Node, Flow]]:
     """The flows a scenario hit, the likeliest to matter first."""
-    counters = live.read_counters()
-    hit = [
-        (node, flow)
-        for node in live.nodes
-        for flow, _ in counters[node.name].since(live.baseline[node.name])
-    ]
+    nodes = {node.name: node for node in live.nodes}
+    hit = [(nodes[name], flow) for name, flow, _ in live.flows_hit()]
     yield from sorted(hit, key=lambda pair: (not pair[1].drops, -pair[1].table))

@@ -58,6 +58,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="after each scenario, delete the flows it hits and see it fail",
     )
+    group.addoption(
+        "--flow-coverage",
+        action="store_true",
+        help="print which kinds of flows the scenarios hit, and which none does",
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -92,6 +97,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from testbed.prove import RedProof
 
         config.pluginmanager.register(RedProof(), "testbed-prove-red")
+    if config.getoption("--flow-coverage"):
+        from testbed.coverage import FlowCoverage
+
+        config.pluginmanager.register(FlowCoverage(), "testbed-flow-coverage")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

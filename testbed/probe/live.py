@@ -61,6 +61,7 @@ class LiveCluster:
         self._built = topology
         self._missing: tuple[Node, Flow] | None = None
         self.sent: list[Sent] = []
+        self._hit_before: dict[tuple[str, Flow], int] = {}
         self.baseline = self.read_counters()
 
     @classmethod
@@ -159,6 +160,7 @@ class LiveCluster:
         """Make it another cluster with the same nodes."""
         if topology is self.topology:
             return
+        self._hit_before = self._hit()
         change_cluster(self.objects, topology.cluster)
         had = self.places.taps
         running = {machine.name: machine for machine in machines.load()}
@@ -288,8 +290,23 @@ class LiveCluster:
     def _gateway(self) -> machines.Machine:
         return next(m for m in machines.load() if m.kind is machines.Kind.GATEWAY)
 
+    def flows_hit(self) -> list[tuple[str, Flow, int]]:
+        """The flows hit since the scenario began, on which node and how often.
+
+        Also those that a change took away since.
+        """
+        return [(node, flow, times) for (node, flow), times in self._hit().items()]
+
+    def _hit(self) -> dict[tuple[str, Flow], int]:
+        hit = dict(self._hit_before)
+        for node, counters in self.read_counters().items():
+            for flow, times in counters.since(self.baseline[node]):
+                hit[node, flow] = hit.get((node, flow), 0) + times
+        return hit
+
     def start_scenario(self) -> None:
         """Forget what earlier scenarios sent, saw and counted."""
+        self._hit_before = {}
         self.sent.clear()
         self.recorder.clear()
         self.baseline = self.read_counters()

@@ -59,11 +59,9 @@ def _seen(cluster: LiveCluster) -> Iterator[str]:
 
 
 def _hit(cluster: LiveCluster) -> Iterator[str]:
-    for node, counters in cluster.read_counters().items():
-        for flow, n_packets in counters.since(cluster.baseline[node]):
-            actions = ",".join(flow.actions)
-            hit = f"{flow.selector} actions={actions}"
-            yield f"{node} table {flow.table}: {n_packets} hit {hit}"
+    for node, flow, times in cluster.flows_hit():
+        hit = f"{flow.selector} actions={','.join(flow.actions)}"
+        yield f"{node} table {flow.table}: {times} hit {hit}"
 
 
 def _indented(lines: Iterator[str]) -> list[str]:
