@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
 import pytest
-from scapy.layers.inet import IP, UDP
+from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.l2 import ARP, Ether
 from scapy.layers.vxlan import VXLAN
 
@@ -110,10 +110,10 @@ def offers(node: Node, *ips: IPv4Address) -> str:
 
 
 def send_out(cluster: LiveCluster, pod: Pod, to: Host | None = None) -> Sent:
-    # A connection that a node knows keeps the address it once left with.
-    sport = 20000 + secrets.randbelow(40000)
-    packet = ip_between(pod, to or cluster.external) / UDP(sport=sport, dport=ECHO)
-    return cluster.send(pod, packet)
+    # A connection that a node knows keeps the address it once left with. Not UDP: the
+    # pod's kernel would send an error for the answer, which nobody answers.
+    ping = ICMP(id=secrets.randbelow(1 << 16))
+    return cluster.send(pod, ip_between(pod, to or cluster.external) / ping)
 
 
 def leaves_as(cluster: LiveCluster, pod: Pod) -> IPv4Address:
