@@ -133,7 +133,8 @@ def test_what_stays_in_the_cluster_is_made_known_and_what_leaves_it_is_not(
     cluster: LiveCluster,
 ) -> None:
     pod, peer = cluster.pod(LOCAL), cluster.pod(REMOTE)
-    commits = f"priority=200,ip,nw_dst={cluster.objects.cidrs[0]}"
+    cidr = next(cidr for cidr in cluster.objects.cidrs if peer.ip in cidr)
+    commits = f"priority=200,ip,nw_dst={cidr}"
 
     cluster.send(pod, udp(pod, peer, 40041, 9)).arrives(peer)
     assert cluster.hits(pod.node, Table.FROM_POD_CONNTRACK, commits) == 1

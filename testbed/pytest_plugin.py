@@ -118,8 +118,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             f"{', '.join(sorted(unknown))}; there are: {', '.join(TOPOLOGIES)}"
         )
     chosen = metafunc.config.getoption("--topology")
-    available = [_plugin_of(Path(chosen))] if chosen else [*TOPOLOGIES]
-    plugins = [name for name in available if name in marker.args]
+    if chosen and (plugin := _plugin_of(Path(chosen))) not in marker.args:
+        reason = f"is about {' and '.join(marker.args)}; the topology is {plugin}"
+        plugins = [pytest.param(plugin, marks=pytest.mark.skip(reason))]
+    elif chosen:
+        plugins = [pytest.param(plugin)]
+    else:
+        plugins = [pytest.param(name) for name in TOPOLOGIES if name in marker.args]
     metafunc.parametrize("topology", plugins, indirect=True, scope="session")
 
 
