@@ -7,6 +7,7 @@ import contextlib
 import re
 import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from testbed.emulation import machines, sandbox
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
 
     from testbed.emulation.wiring import Wire
     from testbed.model import Cluster
+
+NETNS_DIR = Path("/run/netns")
+"""Where ``ip netns`` keeps its names; a sandbox has its own."""
 
 ECHO_PORTS = (7, 80)
 """Where an external host echoes, on UDP and TCP."""
@@ -104,11 +108,22 @@ def running_cluster(
 
 
 def _take_down(net: ClusterNet) -> None:
-    """End what runs, and leave the sandbox as it was, for another cluster."""
-    net.stop()
-    with contextlib.suppress(EmulationError):
+    """End what runs, and leave the sandbox as it was, for another cluster.
+
+    Mininet ends what it started; only machines that came later are ended by their pid,
+    for a pid that is free again may be anybody's by now.
+    """
+    started = {host.pid for host in net.hosts}
+    if machines.FILE.exists():
         for machine in machines.load():
-            stop_machine(machine)
+            if machine.pid not in started:
+                stop_machine(machine)
+    net.stop()
+    names = [path.name for path in NETNS_DIR.iterdir()]
+    run(
+        ["ip", "-batch", "-"],
+        stdin="".join(f"netns delete {name}\n" for name in names),
+    )
     for path in RUN_DIR.iterdir():
         if path != MARK:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
