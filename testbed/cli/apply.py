@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from testbed.emulation.registry import RunningTestbed
     from testbed.topology import Topology
 
+_STDIN = Path("/dev/stdin")
+
 FileOption = Annotated[
     Path,
     typer.Option(
@@ -56,7 +58,7 @@ def _read(filename: Path) -> tuple[str, str]:
     from testbed.topology import read_text
 
     if str(filename) == "-":
-        return sys.stdin.read(), "stdin"
+        return read_text(_STDIN), "stdin"
     return read_text(filename), str(filename)
 
 
@@ -90,8 +92,7 @@ def _change(testbed: "RunningTestbed", before: "Topology", after: "Topology") ->
     if done.returncode:
         raise typer.Exit(COULD_NOT)  # it has said why
     registry().update(replace(testbed, pods=len(after.cluster.pods)))
-    for line in _told(before, after):
-        typer.echo(line)
+    typer.echo("\n".join(_told(before, after)) or "nothing changed")
 
 
 def _told(before: "Topology", after: "Topology") -> "Iterator[str]":
@@ -106,7 +107,3 @@ def _told(before: "Topology", after: "Topology") -> "Iterator[str]":
     for key, source in old.items():
         if key not in new:
             yield f"{source} deleted"
-    if all(key in new and old[key].says_the_same_as(new[key]) for key in old) and len(
-        old
-    ) == len(new):
-        yield "nothing changed"

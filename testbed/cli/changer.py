@@ -10,22 +10,32 @@ from typing import TYPE_CHECKING
 
 from testbed.cli import explain
 from testbed.cli.options import TOPOLOGY
-from testbed.emulation.changes import change_cluster
-from testbed.errors import SDNError
+from testbed.emulation.changes import change_cluster, refuse_rebuilds
+from testbed.errors import EmulationError, SDNError
 from testbed.topology import load, loads
 
 if TYPE_CHECKING:
     from typing import NoReturn
+
+_HALFWAY = (
+    "the testbed is neither what it was nor what it was to be; "
+    "take it down and build it anew"
+)
 
 
 def main() -> NoReturn:
     """Make the cluster what stdin says, and note that it is."""
     try:
         text = sys.stdin.read()
-        change_cluster(load(TOPOLOGY).cluster, loads(text, "stdin").cluster)
-        TOPOLOGY.write_text(text)
+        before, after = load(TOPOLOGY).cluster, loads(text, "stdin").cluster
+        refuse_rebuilds(before, after)
     except SDNError as error:
         sys.exit(explain(error))
+    try:
+        change_cluster(before, after)
+    except SDNError as error:
+        sys.exit(explain(EmulationError(f"{error}; {_HALFWAY}")))
+    TOPOLOGY.write_text(text)
     sys.exit(0)
 
 

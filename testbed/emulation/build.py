@@ -110,8 +110,8 @@ def running_cluster(
 def _take_down(net: ClusterNet) -> None:
     """End what runs, and leave the sandbox as it was, for another cluster.
 
-    Mininet ends what it started; only machines that came later are ended by their pid,
-    for a pid that is free again may be anybody's by now.
+    Also after a build that failed halfway. Mininet ends what it started; only machines
+    that came later are ended by their pid.
     """
     started = {host.pid for host in net.hosts}
     if machines.FILE.exists():

@@ -141,19 +141,20 @@ def _daemon(
             start_new_session=True,
         )
     try:
-        wait_until(
-            lambda: ready.exists() or process.poll() is not None,
-            timeout=_START_TIMEOUT,
-            what=f"{ready} exists",
-        )
+        try:
+            wait_until(
+                lambda: ready.exists() or process.poll() is not None,
+                timeout=_START_TIMEOUT,
+                what=f"{ready} exists",
+            )
+        except DeadlineError as error:
+            raise SwitchError(str(error)) from error
         if not ready.exists():
             raise SwitchError(
                 f"{' '.join(argv)} exited {process.returncode}: "
                 f"{last_words.read_text(errors='replace').strip()}"
             )
         yield
-    except DeadlineError as error:
-        raise SwitchError(str(error)) from error
     finally:
         process.kill()  # it has nothing to save, and asking politely takes 0.3 s
         process.wait()

@@ -419,3 +419,19 @@ def test_a_topology_that_takes_a_fresh_build_is_refused(
     assert applied.returncode == 2
     assert "cannot change while a testbed runs" in applied.stderr
     assert running("status").returncode == 0
+
+
+def test_a_change_that_fails_halfway_says_what_to_do(
+    shell: Shell, tmp_path: Path
+) -> None:
+    shell("up", "--topology", str(TWO_NODES))
+    node = load(TWO_NODES).cluster.nodes[0].name
+    path = tmp_path / "newcomer.yaml"
+    path.write_text(NEWCOMER % node)
+    shell("exec", node, "--", "sh", "-c", "kill -9 $(cat /run/openvswitch/ovsdb-*.pid)")
+
+    applied = shell("apply", "-f", str(path))
+
+    assert applied.returncode == 2
+    assert applied.stderr.endswith("take it down and build it anew\n")
+    assert shell("down").returncode == 0
