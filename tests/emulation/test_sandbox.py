@@ -63,18 +63,22 @@ class Owner:
     def wait_until_running(self, program: str) -> None:
         """Return when a program of that name runs inside."""
 
-        def runs() -> bool:
-            return any(
-                Path(f"/proc/{pid}/comm").read_text().strip() == program
-                for pid in self.processes()
-                if Path(f"/proc/{pid}/comm").exists()
-            )
-
-        wait_until(runs, timeout=10, what=f"{program} runs in the sandbox")
+        wait_until(
+            lambda: any(_runs(pid, program) for pid in self.processes()),
+            timeout=10,
+            what=f"{program} runs in the sandbox",
+        )
 
     def is_gone(self) -> None:
         """Return when nothing of it is left."""
         wait_until(lambda: not self.processes(), timeout=10, what="nothing is left")
+
+
+def _runs(pid: int, program: str) -> bool:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip() == program
+    except OSError:
+        return False  # it has ended
 
 
 def run(*program: str) -> subprocess.CompletedProcess[str]:
