@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testbed.model import Traffic, Transport
-from testbed.oracle import Outcome, expected
+from testbed.model import Outcome, Traffic, Transport
+from testbed.oracle import expected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -24,6 +24,20 @@ class Transport(enum.StrEnum):
     ICMP = "icmp"
     TCP = "tcp"
     UDP = "udp"
+    SCTP = "sctp"
+
+
+class Outcome(enum.StrEnum):
+    """How a packet ends, whoever tells: objects, a trace, or what was seen.
+
+    A rejected packet is answered, a dropped one is not. ``INCONCLUSIVE`` is neither:
+    whoever was asked could not tell.
+    """
+
+    DELIVERED = "delivered"
+    DROPPED = "dropped"
+    REJECTED = "rejected"
+    INCONCLUSIVE = "inconclusive"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from testbed.model import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from ipaddress import IPv4Address
 
     from testbed.model import Party
-
-
-class Outcome(enum.StrEnum):
-    """How a packet ends; a rejected one is answered, a dropped one is not."""
-
-    DELIVERED = "delivered"
-    DROPPED = "dropped"
-    REJECTED = "rejected"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from testbed.oracle.expectation import Delivery, Expectation, Outcome, dropped
+from testbed.model import Outcome
+from testbed.oracle.expectation import Delivery, Expectation, dropped
 
 if TYPE_CHECKING:
     from testbed.model import Cluster, Party, Pod

@@ -6,7 +6,8 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from testbed.oracle.expectation import Delivery, Expectation, Outcome
+from testbed.model import Outcome
+from testbed.oracle.expectation import Delivery, Expectation
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address

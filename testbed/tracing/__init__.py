@@ -7,7 +7,6 @@ that with what the oracle expects.
 from testbed.tracing.agreement import Comparison, compare
 from testbed.tracing.tracer import (
     Leg,
-    Outcome,
     Packet,
     Traced,
     TracedDelivery,
@@ -18,7 +17,6 @@ from testbed.tracing.tracer import (
 __all__ = [
     "Comparison",
     "Leg",
-    "Outcome",
     "Packet",
     "Traced",
     "TracedDelivery",

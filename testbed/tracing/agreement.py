@@ -12,9 +12,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from testbed.egress import egress_mark
-from testbed.model import HostSubnet, Plugin, Pod, Traffic, Transport, UnderlayHost
+from testbed.model import (
+    HostSubnet,
+    Outcome,
+    Plugin,
+    Pod,
+    Traffic,
+    Transport,
+    UnderlayHost,
+)
 from testbed.oracle import Expectation, expected
-from testbed.oracle import Outcome as ExpectedOutcome
 from testbed.oracle.egress_ip import EgressIP, egress_ip_of
 from testbed.tracing.tracer import Packet, Traced, TracedDelivery, Tracer
 
@@ -134,7 +141,7 @@ def _end_to_end(traced: Traced, expectation: Expectation) -> Iterator[str]:
     due = sorted(map(_expected_arrival, expectation.deliveries), key=str)
     if arrived != due:
         yield f"arrived {arrived}, expected {due}"
-    if not arrived and expectation.outcome is not ExpectedOutcome.DROPPED:
+    if not arrived and expectation.outcome is not Outcome.DROPPED:
         yield f"dropped by {traced.drops[0]}, expected {expectation.outcome}"
 
 
@@ -149,7 +156,7 @@ def _handed_over(
     elif delivery.pkt_mark != mark:
         yield f"marked {delivery.pkt_mark:#x}, expected {mark:#x}"
     is_service = traffic.destination in cluster.network.service_network
-    if expectation.outcome is ExpectedOutcome.DROPPED and not is_service:
+    if expectation.outcome is Outcome.DROPPED and not is_service:
         # What the kernel loses anyway, it loses when the node itself sends it.
         own = Traffic(
             sender=node,
@@ -157,7 +164,7 @@ def _handed_over(
             transport=traffic.transport,
             dport=traffic.dport,
         )
-        if expected(cluster, own).outcome is ExpectedOutcome.DELIVERED:
+        if expected(cluster, own).outcome is Outcome.DELIVERED:
             yield "handed to the kernel, expected to be dropped before"
 
 
@@ -187,7 +194,7 @@ def _second_legs(
     """A node's kernel sends to each of a service's endpoints; all is compared."""
     cluster = tracer.cluster
     if _shows_no_endpoints(cluster, node, traffic):
-        is_delivered = expectation.outcome is ExpectedOutcome.DELIVERED
+        is_delivered = expectation.outcome is Outcome.DELIVERED
         return (), ["delivered without endpoints"] if is_delivered else []
     legs = tuple(
         tracer.from_node(node, packet) for packet in _translated(cluster, node, traffic)
@@ -215,7 +222,7 @@ def _shows_no_endpoints(cluster: Cluster, node: HostSubnet, traffic: Traffic) ->
         transport=traffic.transport,
         dport=traffic.dport,
     )
-    return expected(cluster, own).outcome is ExpectedOutcome.REJECTED
+    return expected(cluster, own).outcome is Outcome.REJECTED
 
 
 def _translated(

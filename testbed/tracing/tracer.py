@@ -11,12 +11,11 @@ of a cluster's bridges, or each node its own.
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from testbed.errors import SwitchError
-from testbed.model import HostSubnet, Pod, Transport
+from testbed.model import HostSubnet, Outcome, Pod, Transport
 from testbed.openflow import OFPort
 
 if TYPE_CHECKING:
@@ -63,14 +62,6 @@ class Packet:
         return (
             text if self.dport is None else f"{text},{self.transport}_dst={self.dport}"
         )
-
-
-class Outcome(enum.StrEnum):
-    """What became of a packet; ``INCONCLUSIVE`` if it never came to a bridge."""
-
-    DELIVERED = "delivered"
-    DROPPED = "dropped"
-    INCONCLUSIVE = "inconclusive"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +117,7 @@ class Traced:
 
     @property
     def outcome(self) -> Outcome:
-        """One delivered copy is a delivery."""
+        """One delivered copy is a delivery; what never came to a bridge is nothing."""
         if self.deliveries:
             return Outcome.DELIVERED
         return Outcome.DROPPED if self.drops else Outcome.INCONCLUSIVE

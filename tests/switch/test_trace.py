@@ -13,6 +13,7 @@ from testbed.model import (
     LabelSelector,
     NetNamespace,
     NetworkPolicy,
+    Outcome,
     Plugin,
     Pod,
     Protocol,
@@ -24,7 +25,7 @@ from testbed.model import (
 from testbed.openflow import Flow, Table
 from testbed.ovs import start_dummy_switches
 from testbed.pipeline import node_flows
-from testbed.tracing import Outcome, Packet, Tracer
+from testbed.tracing import Packet, Tracer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
