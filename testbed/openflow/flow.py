@@ -7,7 +7,7 @@ the strings OVS prints, in its order, so two flows are equal when their dumps ar
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from testbed.errors import SwitchError
 from testbed.openflow.names import Table
@@ -24,6 +24,8 @@ class Flow:
     """One OpenFlow flow entry.
 
     ``table`` is a plain number where a switch holds a table that 3.11 has no name for.
+    ``made_by`` names the API objects that a computed flow follows from, as in
+    ``Pod shop/web``; empty where it is there in any cluster. It is no part of the flow.
     """
 
     table: int
@@ -31,6 +33,7 @@ class Flow:
     match: tuple[str, ...] = ()
     actions: tuple[str, ...]
     cookie: int = 0
+    made_by: str = field(default="", compare=False, repr=False)
 
     @property
     def drops(self) -> bool:

@@ -30,6 +30,7 @@ from testbed.openflow.actions import (
     set_tunnel_destination,
     vnid_to_tunnel,
 )
+from testbed.pipeline.vnids import named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,12 +58,14 @@ def egress_flows(cluster: Cluster, node: HostSubnet) -> Iterator[Flow]:
         egress_state(cluster).ways.items(), key=lambda item: item[0]
     ):
         from_vnid = matches.register(Register.SOURCE_VNID, vnid)
+        name = named(cluster, vnid)
         if claim is None:
-            yield _flow(100, (from_vnid,), DROP)
+            yield _flow(100, (from_vnid,), DROP, made_by=name)
         elif claim.node == node:
-            yield _flow(100, ("ip", from_vnid), *_here(claim))
+            yield _flow(100, ("ip", from_vnid), *_here(claim), made_by=name)
         else:
-            yield _flow(100, ("ip", from_vnid), *_there(claim, commits=commits))
+            actions = _there(claim, commits=commits)
+            yield _flow(100, ("ip", from_vnid), *actions, made_by=name)
     yield table_miss(Table.EGRESS_ROUTING, goto(Table.EGRESS_NETWORK_POLICY))
 
 
@@ -81,7 +84,13 @@ def _there(claim: Claim, *, commits: bool) -> Iterator[str]:
     yield output(OFPort.VXLAN0)
 
 
-def _flow(priority: int, match: tuple[str, ...], *actions: str) -> Flow:
+def _flow(
+    priority: int, match: tuple[str, ...], *actions: str, made_by: str = ""
+) -> Flow:
     return Flow(
-        table=Table.EGRESS_ROUTING, priority=priority, match=match, actions=actions
+        table=Table.EGRESS_ROUTING,
+        priority=priority,
+        match=match,
+        actions=actions,
+        made_by=made_by,
     )

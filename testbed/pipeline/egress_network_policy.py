@@ -45,13 +45,16 @@ def _filters(cluster: Cluster) -> Iterator[Flow]:
         from_vnid = matches.register(Register.SOURCE_VNID, vnid)
         is_shared = len(cluster.net_namespaces_of(vnid)) > 1
         if is_shared or len(policies[vnid]) > 1:
-            yield _flow(1, (from_vnid,), DROP)
+            names = ", ".join(item.key for item in policies[vnid])
+            yield _flow(1, (from_vnid,), DROP, f"EgressNetworkPolicy {names}")
             continue
+        made_by = f"EgressNetworkPolicy {policies[vnid][0].key}"
         rules = policies[vnid][0].egress
         for priority, rule in zip(range(len(rules), 0, -1), rules, strict=True):
             action = output(OFPort.TUN0) if rule.allow else DROP
             for destination in _destinations(rule, cluster):
-                yield _flow(priority, ("ip", from_vnid, *destination), action)
+                match = "ip", from_vnid, *destination
+                yield _flow(priority, match, action, made_by)
 
 
 def _destinations(rule: EgressRule, cluster: Cluster) -> Iterator[tuple[str, ...]]:
@@ -64,10 +67,11 @@ def _destinations(rule: EgressRule, cluster: Cluster) -> Iterator[tuple[str, ...
             yield (matches.nw_dst(ip),)
 
 
-def _flow(priority: int, match: tuple[str, ...], action: str) -> Flow:
+def _flow(priority: int, match: tuple[str, ...], action: str, made_by: str) -> Flow:
     return Flow(
         table=Table.EGRESS_NETWORK_POLICY,
         priority=priority,
         match=match,
         actions=(action,),
+        made_by=made_by,
     )

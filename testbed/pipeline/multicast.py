@@ -31,6 +31,7 @@ from testbed.openflow.actions import (
     set_tunnel_destination,
     vnid_to_tunnel,
 )
+from testbed.pipeline.vnids import named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,6 +67,7 @@ def _enabled(cluster: Cluster, node: HostSubnet) -> Iterator[Flow]:
             priority=DEFAULT_PRIORITY,
             match=(from_vnid,),
             actions=(goto(Table.MULTICAST_TO_VXLAN),),
+            made_by=named(cluster, vnid),
         )
         if vnid in outputs:
             yield Flow(
@@ -74,6 +76,7 @@ def _enabled(cluster: Cluster, node: HostSubnet) -> Iterator[Flow]:
                 match=(from_vnid,),
                 # The SDN sorts text here, too: output:10 precedes output:3.
                 actions=tuple(sorted(outputs[vnid])),
+                made_by=named(cluster, vnid),
             )
 
 

@@ -56,12 +56,14 @@ class TranslatedPolicy:
     """What one NetworkPolicy allows to whom.
 
     Attributes:
+        key: the policy's namespace and name.
         allowed: the matches that are delivered.
         selected: the pods for which nothing else is; ``None`` means all pods of the
             namespace.
         is_rejected: OVS takes no flow of the policy, nor any that comes with one.
     """
 
+    key: str
     allowed: tuple[Match, ...] = ()
     selected: frozenset[IPv4Address] | None = frozenset()
     is_rejected: bool = False
@@ -92,12 +94,13 @@ def translate(policy: NetworkPolicy, cluster: Cluster) -> TranslatedPolicy:
     """What the SDN makes of one policy, whatever others there are."""
     if not policy.affects_ingress:
         return TranslatedPolicy(
-            is_rejected=cluster.quirks.egress_only_policy_breaks_namespace
+            key=policy.key,
+            is_rejected=cluster.quirks.egress_only_policy_breaks_namespace,
         )
     if cluster.quirks.unsupported_port_denies_namespace and not _ports_are_supported(
         policy
     ):
-        return TranslatedPolicy(selected=None)
+        return TranslatedPolicy(key=policy.key, selected=None)
     namespace = tracked_namespace(cluster.vnid(policy.namespace), cluster)
     selected = (
         None
@@ -107,6 +110,7 @@ def translate(policy: NetworkPolicy, cluster: Cluster) -> TranslatedPolicy:
         )
     )
     return TranslatedPolicy(
+        key=policy.key,
         allowed=tuple(sorted(set(_allowed(policy, namespace, selected, cluster)))),
         selected=selected,
     )
@@ -128,17 +132,26 @@ def namespace_flows(
     if not selects_all and any(policy.is_rejected for policy in policies):
         return NamespaceFlows(policies=policies)
     to_vnid = matches.register(Register.DESTINATION_VNID, vnid)
-    allowed = sorted({match for policy in policies for match in policy.allowed})
-    allowing = tuple(_flow(150, match, _DELIVER) for match in allowed)
+    allowed: dict[Match, str] = {}
+    for policy in policies:
+        for match in policy.allowed:
+            allowed[match] = _also(allowed.get(match), policy)
+    allowing = tuple(
+        _flow(150, match, _DELIVER, made_by)
+        for match, made_by in sorted(allowed.items())
+    )
     if selects_all:
         return NamespaceFlows(policies=policies, allowing=allowing)
-    isolated = {ip for policy in policies for ip in policy.selected or ()}
+    isolated: dict[IPv4Address, str] = {}
+    for policy in policies:
+        for ip in policy.selected or ():
+            isolated[ip] = _also(isolated.get(ip), policy)
     return NamespaceFlows(
         policies=policies,
         allowing=allowing,
         isolating=tuple(
-            _flow(100, ("ip", to_vnid, matches.nw_dst(ip)), (DROP,))
-            for ip in sorted(isolated)
+            _flow(100, ("ip", to_vnid, matches.nw_dst(ip)), (DROP,), made_by)
+            for ip, made_by in sorted(isolated.items())
         ),
         opening=(_flow(50, (to_vnid,), _DELIVER),),
     )
@@ -266,5 +279,17 @@ def _without(network: IPv4Network, excluded: IPv4Network) -> Iterator[IPv4Networ
         yield network
 
 
-def _flow(priority: int, match: Match, actions: tuple[str, ...]) -> Flow:
-    return Flow(table=Table.POLICY, priority=priority, match=match, actions=actions)
+def _also(names: str | None, policy: TranslatedPolicy) -> str:
+    return f"{names}, {policy.key}" if names else f"NetworkPolicy {policy.key}"
+
+
+def _flow(
+    priority: int, match: Match, actions: tuple[str, ...], made_by: str = ""
+) -> Flow:
+    return Flow(
+        table=Table.POLICY,
+        priority=priority,
+        match=match,
+        actions=actions,
+        made_by=made_by,
+    )

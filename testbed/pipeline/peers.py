@@ -59,6 +59,7 @@ def _flows_of_peer(peer: HostSubnet) -> Iterator[Flow]:
         match=(matches.tun_src(peer.host_ip),),
         actions=(goto(Table.ROUTING),),
         cookie=cookie,
+        made_by=f"HostSubnet {peer.name}",
     )
     yield Flow(
         table=Table.ARP_TO_REMOTE_POD,
@@ -66,6 +67,7 @@ def _flows_of_peer(peer: HostSubnet) -> Iterator[Flow]:
         match=("arp", matches.arp_tpa(peer.subnet)),
         actions=through_tunnel,
         cookie=cookie,
+        made_by=f"HostSubnet {peer.name}",
     )
     yield Flow(
         table=Table.IP_TO_REMOTE_POD,
@@ -73,4 +75,5 @@ def _flows_of_peer(peer: HostSubnet) -> Iterator[Flow]:
         match=("ip", matches.nw_dst(peer.subnet)),
         actions=through_tunnel,
         cookie=cookie,
+        made_by=f"HostSubnet {peer.name}",
     )

@@ -23,9 +23,8 @@ from testbed.openflow.actions import commit, goto, load, output
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from ipaddress import IPv4Address
 
-    from testbed.model import Cluster, HostSubnet
+    from testbed.model import Cluster, HostSubnet, Pod
 
 
 def pod_flows(cluster: Cluster, node: HostSubnet) -> Iterator[Flow]:
@@ -34,10 +33,10 @@ def pod_flows(cluster: Cluster, node: HostSubnet) -> Iterator[Flow]:
     for pod in cluster.pods_on(node):
         if pod.ofport is not None:
             vnid = cluster.vnid(pod.namespace)
-            yield from _from_pod(pod.ip, ofport=pod.ofport, vnid=vnid)
-            yield from _to_pod(pod.ip, ofport=pod.ofport, vnid=vnid)
+            yield from _from_pod(pod, ofport=pod.ofport, vnid=vnid)
+            yield from _to_pod(pod, ofport=pod.ofport, vnid=vnid)
             if tracks_connections:
-                yield _via_service(pod.ip, vnid=vnid)
+                yield _via_service(pod, vnid=vnid)
     if tracks_connections:
         yield from _commits(cluster)
         yield table_miss(Table.FROM_POD_VIA_SERVICE)
@@ -47,11 +46,11 @@ def pod_flows(cluster: Cluster, node: HostSubnet) -> Iterator[Flow]:
     yield table_miss(Table.IP_TO_LOCAL_POD)
 
 
-def _from_pod(ip: IPv4Address, *, ofport: int, vnid: int) -> Iterator[Flow]:
+def _from_pod(pod: Pod, *, ofport: int, vnid: int) -> Iterator[Flow]:
     in_port = matches.in_port(ofport)
     for match in (
-        ("arp", in_port, matches.arp_spa(ip), matches.arp_sha(ip)),
-        ("ip", in_port, matches.nw_src(ip)),
+        ("arp", in_port, matches.arp_spa(pod.ip), matches.arp_sha(pod.ip)),
+        ("ip", in_port, matches.nw_src(pod.ip)),
     ):
         yield Flow(
             table=Table.FROM_POD,
@@ -61,15 +60,17 @@ def _from_pod(ip: IPv4Address, *, ofport: int, vnid: int) -> Iterator[Flow]:
                 load(vnid, Register.SOURCE_VNID),
                 goto(Table.FROM_POD_CONNTRACK),
             ),
+            made_by=f"Pod {pod.key}",
         )
 
 
-def _via_service(ip: IPv4Address, *, vnid: int) -> Flow:
+def _via_service(pod: Pod, *, vnid: int) -> Flow:
     return Flow(
         table=Table.FROM_POD_VIA_SERVICE,
         priority=100,
-        match=("ip", matches.nw_src(ip)),
+        match=("ip", matches.nw_src(pod.ip)),
         actions=(load(vnid, Register.SOURCE_VNID), goto(Table.ROUTING)),
+        made_by=f"Pod {pod.key}",
     )
 
 
@@ -86,20 +87,22 @@ def _commits(cluster: Cluster) -> Iterator[Flow]:
         )
 
 
-def _to_pod(ip: IPv4Address, *, ofport: int, vnid: int) -> Iterator[Flow]:
+def _to_pod(pod: Pod, *, ofport: int, vnid: int) -> Iterator[Flow]:
     yield Flow(
         table=Table.ARP_TO_LOCAL_POD,
         priority=100,
-        match=("arp", matches.arp_tpa(ip)),
+        match=("arp", matches.arp_tpa(pod.ip)),
         actions=(output(ofport),),
+        made_by=f"Pod {pod.key}",
     )
     yield Flow(
         table=Table.IP_TO_LOCAL_POD,
         priority=100,
-        match=("ip", matches.nw_dst(ip)),
+        match=("ip", matches.nw_dst(pod.ip)),
         actions=(
             load(vnid, Register.DESTINATION_VNID),
             load(ofport, Register.DESTINATION_OFPORT),
             goto(Table.POLICY),
         ),
+        made_by=f"Pod {pod.key}",
     )

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from testbed.model import Plugin
 from testbed.openflow import Flow, Register, Table, matches, table_miss
 from testbed.openflow.actions import output_register
+from testbed.pipeline.vnids import named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -75,8 +76,15 @@ def _within_vnids(cluster: Cluster, node: HostSubnet) -> Iterator[Flow]:
             100,
             matches.register(Register.SOURCE_VNID, vnid),
             matches.register(Register.DESTINATION_VNID, vnid),
+            made_by=named(cluster, vnid),
         )
 
 
-def _deliver(priority: int, *match: str) -> Flow:
-    return Flow(table=Table.POLICY, priority=priority, match=match, actions=_DELIVER)
+def _deliver(priority: int, *match: str, made_by: str = "") -> Flow:
+    return Flow(
+        table=Table.POLICY,
+        priority=priority,
+        match=match,
+        actions=_DELIVER,
+        made_by=made_by,
+    )

@@ -58,6 +58,7 @@ def _flows_of_service(service: Service, *, vnid: int) -> Iterator[Flow]:
                 load(OFPort.TUN0, Register.DESTINATION_OFPORT),
                 goto(Table.POLICY),
             ),
+            made_by=f"Service {service.key}",
         )
 
 
