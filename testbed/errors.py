@@ -2,6 +2,8 @@
 
 * SDNError
   x TopologyError          your file: each problem with file, line, object, field
+  x ImportRefusedError     what was to be imported cannot be, or not to there
+  x DumpError              what a node printed and nobody can read: the line, and why
   x NotFoundError          a name that the cluster does not have
   x PrerequisiteError      your machine: what is missing and how to get it
   x SwitchError            Open vSwitch
@@ -38,12 +40,28 @@ class TopologyError(SDNError):
         super().__init__("\n".join(self.problems))
 
 
+class ImportRefusedError(SDNError):
+    """A collection that cannot be read, says too little, or has no place to go."""
+
+
+class DumpError(SDNError):
+    """A node's own text, as of ``iptables-save``, that cannot be read."""
+
+
 class NotFoundError(SDNError):
     """A node, pod, service or testbed of that name does not exist."""
 
 
 class PrerequisiteError(SDNError):
-    """This machine lacks something; the message says what and what to type."""
+    """This machine lacks something; the message says what and what to type.
+
+    Attributes:
+        lack: the same, without where to see whether that is all.
+    """
+
+    def __init__(self, lack: str) -> None:
+        self.lack = lack
+        super().__init__(f"{lack}; all it lacks is told by: testbed doctor")
 
 
 class SwitchError(SDNError):

@@ -23,6 +23,13 @@ MAY_IMPORT = {
     "egress": {"errors", "model"},
     "pipeline": {"errors", "model", "openflow", "egress"},
     "host": {"errors", "model", "openflow", "egress"},
+    "netfilter": {"errors", "model"},
+    "importing": {"errors", "model", "openflow", "topology", "egress", "pipeline"},
+    # Not pure: it breaks the cluster that it is given, by what ``probe`` can do alone.
+    "mutation": {
+        *("errors", "model", "openflow", "pipeline", "host", "coverage", "probe"),
+        "pytest_plugin",
+    },
 }
 """What each part that is pure may use of the testbed besides itself."""
 
@@ -81,6 +88,8 @@ def test_the_rules_are_about_parts_that_exist(part: str) -> None:
         ("pipeline", "from testbed.host import routes"),
         ("pipeline", "from testbed.ovs.switch import Switch"),
         ("host", "import testbed.emulation.node"),
+        ("netfilter", "from testbed.host.iptables import node_rules"),
+        ("mutation", "from testbed.emulation.changes import change_cluster"),
         ("oracle", "from testbed.openflow import Flow"),
         ("oracle", "from testbed.egress import egress_state"),
         ("oracle", "from testbed.pipeline import node_flows"),
