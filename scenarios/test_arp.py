@@ -81,6 +81,16 @@ def test_the_node_hears_its_pods(cluster: LiveCluster, node: Node, pod: Pod) -> 
     sent.is_answered(is_reply_of(pod, pod.ip))
 
 
+def test_the_node_hears_pods_of_other_nodes(
+    cluster: LiveCluster, node: Node, remote: Pod
+) -> None:
+    sent = cluster.send(node, arp_request(node, remote.ip))
+
+    sent.arrives(remote)
+    assert sent.crosses(node.wire)[VXLAN].vni == 0
+    sent.is_answered(is_reply_of(remote, remote.ip))
+
+
 def test_arp_for_an_address_of_the_node_that_no_pod_has_is_dropped(
     cluster: LiveCluster, pod: Pod
 ) -> None:

@@ -8,16 +8,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.inet import IP
 from scapy.layers.vxlan import VXLAN
 
 from testbed.openflow import Table
-from testbed.probe import ask, echoing, ip_between
+from testbed.ovs import TracedSwitch
+from testbed.probe import (
+    ask,
+    echoing,
+    send_syn,
+    send_udp,
+    udp_between,
+)
 
 if TYPE_CHECKING:
     from scapy.packet import Packet
 
-    from testbed.probe import LiveCluster, Node, Place, Pod
+    from testbed.probe import LiveCluster, Node, Pod
 
 pytestmark = pytest.mark.plugins("networkpolicy")
 
@@ -58,10 +65,6 @@ spec:
 """
 
 
-def udp(sender: Place, receiver: Place, sport: int, dport: int) -> Packet:
-    return ip_between(sender, receiver) / UDP(sport=sport, dport=dport)
-
-
 def via_tun0(node: Node, packet: Packet) -> Packet:
     """A packet as a node's kernel forwards it into br0."""
     packet.src = node.mac
@@ -89,6 +92,19 @@ def test_a_pod_that_nobody_may_reach_gets_the_answers_to_what_it_asks(
 
 
 @pytest.mark.parametrize("server", [LOCAL, REMOTE])
+def test_a_pod_that_policies_isolate_gets_answers_too(
+    cluster: LiveCluster, server: str
+) -> None:
+    """The flow that drops what they do not allow comes after that for replies."""
+    answering, db = cluster.pod(server), cluster.pod("backend/db-0")
+
+    with echoing([answering]):
+        seen_as = ask(db, answering.ip, ECHO, "whoami")
+
+    assert seen_as.split()[0] == str(db.ip)
+
+
+@pytest.mark.parametrize("server", [LOCAL, REMOTE])
 def test_who_has_answered_may_still_not_ask(
     cluster: LiveCluster, vault: Pod, server: str
 ) -> None:
@@ -96,8 +112,7 @@ def test_who_has_answered_may_still_not_ask(
     with echoing([answering]):
         ask(vault, answering.ip, ECHO, "whoami")
 
-    packet = ip_between(answering, vault) / TCP(sport=ECHO, dport=40009, flags="S")
-    sent = cluster.send(answering, packet)
+    sent = send_syn(cluster, answering, vault, 40009, sport=ECHO)
 
     sent.is_dropped(vault.node, Table.POLICY)
 
@@ -106,11 +121,11 @@ def test_only_the_ports_of_the_question_make_an_answer(
     cluster: LiveCluster, vault: Pod
 ) -> None:
     peer = cluster.pod(REMOTE)
-    cluster.send(vault, udp(vault, peer, 40021, 40022)).arrives(peer)
+    send_udp(cluster, vault, peer, 40022, sport=40021).arrives(peer)
 
-    cluster.send(peer, udp(peer, vault, 40022, 40021)).arrives(vault)
+    send_udp(cluster, peer, vault, 40021, sport=40022).arrives(vault)
 
-    sent = cluster.send(peer, udp(peer, vault, 40022, 40023))
+    sent = send_udp(cluster, peer, vault, 40023, sport=40022)
     sent.is_dropped(vault.node, Table.POLICY)
 
 
@@ -119,14 +134,34 @@ def test_a_reply_is_looked_up_for_nat_before_it_is_delivered(
 ) -> None:
     """It may belong to a connection that iptables redirected from a service."""
     peer = cluster.pod(REMOTE)
-    cluster.send(vault, udp(vault, peer, 40031, 40032)).arrives(peer)
+    send_udp(cluster, vault, peer, 40032, sport=40031).arrives(peer)
 
-    cluster.send(peer, udp(peer, vault, 40032, 40031)).arrives(vault)
+    send_udp(cluster, peer, vault, 40031, sport=40032).arrives(vault)
 
     restores = f"priority=300,ct_state=+rpl,ip,nw_dst={vault.node.subnet}"
     assert cluster.hits(vault.node, Table.ROUTING, restores)
     tracks = "priority=300,ct_state=-trk,ip"
     assert cluster.hits(vault.node, Table.DISPATCH, tracks) >= 2
+
+
+def test_conntrack_is_asked_to_undo_what_nat_did_to_a_reply(
+    cluster: LiveCluster, vault: Pod
+) -> None:
+    """Traced: in the userspace datapath there is nothing that it could undo."""
+    peer = cluster.pod(REMOTE)
+    send_udp(cluster, vault, peer, 40034, sport=40033).arrives(peer)
+    send_udp(cluster, peer, vault, 40033, sport=40034).arrives(vault)
+    vnid = cluster.objects.vnid(peer.pod.namespace)
+    tunnel = f"in_port=1,tun_src={peer.node.ip},tun_id={vnid}"
+    traced = TracedSwitch(cluster.appctl(vault.node))
+
+    trace = traced(
+        f"{tunnel},udp,nw_src={peer.ip},nw_dst={vault.ip},udp_src=40034,udp_dst=40033",
+        ct_states=("trk,est,rpl",) * 2,
+    )
+
+    assert "ct(nat)" in ",".join(bridge.datapath_actions for bridge in trace.bridges)
+    assert [output.ofport for output in trace.outputs] == [vault.pod.ofport]
 
 
 def test_what_stays_in_the_cluster_is_made_known_and_what_leaves_it_is_not(
@@ -136,10 +171,10 @@ def test_what_stays_in_the_cluster_is_made_known_and_what_leaves_it_is_not(
     cidr = next(cidr for cidr in cluster.objects.cidrs if peer.ip in cidr)
     commits = f"priority=200,ip,nw_dst={cidr}"
 
-    cluster.send(pod, udp(pod, peer, 40041, 9)).arrives(peer)
+    send_udp(cluster, pod, peer, 9, sport=40041).arrives(peer)
     assert cluster.hits(pod.node, Table.FROM_POD_CONNTRACK, commits) == 1
 
-    cluster.send(pod, udp(pod, cluster.external, 40041, 9)).arrives(cluster.external)
+    send_udp(cluster, pod, cluster.external, 9, sport=40041).arrives(cluster.external)
     assert cluster.hits(pod.node, Table.FROM_POD_CONNTRACK, commits) == 1
     assert cluster.hits(pod.node, Table.FROM_POD_CONNTRACK, "priority=0")
 
@@ -150,12 +185,12 @@ def test_a_connection_of_one_node_is_cut_when_it_is_allowed_no_more(
     """Only its replies pass by; the other way is judged packet by packet."""
     peer = cluster.pod(LOCAL)
     cluster.apply(ALLOW_LAB)
-    cluster.send(peer, udp(peer, vault, 40051, 40052)).arrives(vault)
-    cluster.send(vault, udp(vault, peer, 40052, 40051)).arrives(peer)
+    send_udp(cluster, peer, vault, 40052, sport=40051).arrives(vault)
+    send_udp(cluster, vault, peer, 40051, sport=40052).arrives(peer)
 
     cluster.apply(DENY_ALL)
 
-    sent = cluster.send(peer, udp(peer, vault, 40051, 40052))
+    sent = send_udp(cluster, peer, vault, 40052, sport=40051)
     sent.is_dropped(vault.node, Table.POLICY)
 
 
@@ -167,12 +202,12 @@ def test_a_connection_from_another_node_that_was_answered_goes_on_all_the_same(
     """
     peer = cluster.pod(REMOTE)
     cluster.apply(ALLOW_LAB)
-    cluster.send(peer, udp(peer, vault, 40053, 40054)).arrives(vault)
-    cluster.send(vault, udp(vault, peer, 40054, 40053)).arrives(peer)
+    send_udp(cluster, peer, vault, 40054, sport=40053).arrives(vault)
+    send_udp(cluster, vault, peer, 40053, sport=40054).arrives(peer)
 
     cluster.apply(DENY_ALL)
 
-    cluster.send(peer, udp(peer, vault, 40053, 40054)).arrives(vault)
+    send_udp(cluster, peer, vault, 40054, sport=40053).arrives(vault)
     assert cluster.hits(vault.node, Table.POLICY, REPLY_IS_DELIVERED)
 
 
@@ -180,7 +215,7 @@ def test_a_policy_that_is_changed_lets_the_answers_of_old_connections_pass(
     cluster: LiveCluster,
 ) -> None:
     peer = cluster.pod(REMOTE)
-    cluster.send(peer, udp(peer, cluster.pod(LOCAL), 40061, 40062))
+    send_udp(cluster, peer, cluster.pod(LOCAL), 40062, sport=40061)
     cluster.apply("""
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
@@ -192,7 +227,7 @@ spec:
 """)
     local = cluster.pod(LOCAL)
 
-    cluster.send(local, udp(local, peer, 40062, 40061)).arrives(peer)
+    send_udp(cluster, local, peer, 40061, sport=40062).arrives(peer)
 
 
 def test_what_kube_proxy_returns_to_br0_gets_its_senders_vnid_back(
@@ -200,7 +235,7 @@ def test_what_kube_proxy_returns_to_br0_gets_its_senders_vnid_back(
 ) -> None:
     """A pod's packet to a service comes back with the address of an endpoint."""
     pod, endpoint = cluster.pod(LOCAL), cluster.pod("backend/syslog-0")
-    packet = via_tun0(pod.node, udp(pod, endpoint, 40071, 514))
+    packet = via_tun0(pod.node, udp_between(pod, endpoint, 514, sport=40071))
 
     sent = cluster.send(pod.node, packet)
 
@@ -213,7 +248,7 @@ def test_what_kube_proxy_returns_to_br0_meets_the_policies_of_the_endpoint(
     cluster: LiveCluster, vault: Pod
 ) -> None:
     pod = cluster.pod(REMOTE)
-    packet = via_tun0(pod.node, udp(pod, vault, 40081, 8200))
+    packet = via_tun0(pod.node, udp_between(pod, vault, 8200, sport=40081))
 
     sent = cluster.send(pod.node, packet)
 
@@ -224,7 +259,7 @@ def test_what_tun0_returns_from_an_address_that_no_pod_has_is_dropped(
     cluster: LiveCluster,
 ) -> None:
     pod = cluster.pod(LOCAL)
-    packet = via_tun0(pod.node, udp(pod, cluster.pod(REMOTE), 40091, 9))
+    packet = via_tun0(pod.node, udp_between(pod, cluster.pod(REMOTE), 9, sport=40091))
     packet[IP].src = str(cluster.unused_ip(pod.node))
 
     sent = cluster.send(pod.node, packet)
@@ -240,7 +275,7 @@ def test_what_a_pod_sends_to_a_service_reaches_the_endpoint_with_its_own_address
     ip = cluster.service("backend/syslog").cluster_ip
     assert ip is not None
 
-    sent = cluster.send(pod, ip_between(pod, ip) / UDP(sport=40111, dport=514))
+    sent = send_udp(cluster, pod, ip, 514, sport=40111)
 
     assert sent.arrives(endpoint)[IP].src == str(pod.ip)
     assert cluster.hits(pod.node, Table.IP_TO_SERVICE, "priority=200") == 1
@@ -255,9 +290,8 @@ def test_policies_are_about_the_endpoints_of_a_service_not_about_its_address(
     ip = cluster.service("backend/db").cluster_ip
     assert ip is not None
     vnid = cluster.objects.vnid("backend")
-    packet = ip_between(batch, ip) / TCP(sport=40121, dport=5432, flags="S")
 
-    sent = cluster.send(batch, packet)
+    sent = send_syn(cluster, batch, ip, 5432, sport=40121)
 
     isolates = f"priority=100,ip,reg1={vnid:#x},nw_dst={db.ip}"
     assert sent.drops() == {(db.node.name, Table.POLICY, isolates): 1}

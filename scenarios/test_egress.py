@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from scapy.layers.dns import DNS, DNSQR
-from scapy.layers.inet import IP, UDP
+from scapy.layers.inet import IP, TCP, UDP
 
 from testbed.host.dns import service_name
 from testbed.openflow import Table
-from testbed.probe import arp_request, ip_between
+from testbed.probe import arp_request, ip_between, send_syn
 
 if TYPE_CHECKING:
     from scapy.packet import Packet
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.plugins("subnet", "multitenant", "networkpolicy")
 
 ECHO = 7
+GETENT = ("timeout", "3", "getent", "ahostsv4")
+"""Resolves a name as programs do; glibc alone would wait for much longer."""
 
 
 @pytest.fixture
@@ -82,7 +84,7 @@ def test_the_nodes_dnsmasq_answers_a_pod_over_tcp(
 ) -> None:
     name = service_name(service)
 
-    answer = pod.run("env", "RES_OPTIONS=use-vc", "getent", "ahostsv4", name)
+    answer = pod.run("env", "RES_OPTIONS=use-vc", *GETENT, name)
 
     assert answer.split()[0] == str(service.cluster_ip)
     to_dns = f"priority=200,tcp,nw_dst={pod.node.ip},tp_dst=53"
@@ -92,7 +94,7 @@ def test_the_nodes_dnsmasq_answers_a_pod_over_tcp(
 def test_a_pod_resolves_a_node_by_the_resolv_conf_it_was_given(
     cluster: LiveCluster, pod: Pod, remote: Pod
 ) -> None:
-    answer = pod.run("getent", "ahostsv4", remote.node.name)
+    answer = pod.run(*GETENT, remote.node.name)
 
     assert answer.split()[0] == str(remote.node.ip)
     to_dns = f"priority=200,udp,nw_dst={pod.node.ip},tp_dst=53"
@@ -119,6 +121,20 @@ def test_tcp_leaves_with_the_nodes_address_and_the_reply_comes_back(
         seen_as = connection.recv(100).decode().split()[0]
 
     assert seen_as == str(pod.node.ip)
+
+
+def test_a_segment_that_belongs_to_no_connection_is_not_forwarded(
+    cluster: LiveCluster, pod: Pod
+) -> None:
+    """The host would not translate it: it would leave with the pod's own address."""
+    reset = ip_between(pod, cluster.external) / TCP(sport=40071, dport=80, flags="R")
+
+    sent = cluster.send(pod, reset)
+
+    sent.arrives(pod.node)
+    send_syn(cluster, pod, cluster.external, 80).arrives(cluster.external)
+    cluster.recorder.settle()
+    assert {seen.tap for seen in sent.received()} == {pod.node.tap}
 
 
 def test_the_way_out_passes_the_egress_network_policys_table(

@@ -15,8 +15,9 @@ from scapy.layers.vxlan import VXLAN
 from testbed.egress import egress_mark
 from testbed.emulation.egress_health import EgressHealth, answers, offline_nodes
 from testbed.model import Plugin
-from testbed.openflow import Table
-from testbed.probe import arp_request, ask, echoing, ip_between, say
+from testbed.openflow import OFPort, Table
+from testbed.ovs import TracedSwitch
+from testbed.probe import arp_request, ask, echoing, ip_between, say, send_udp
 from testbed.probe.outage import cut_off
 
 if TYPE_CHECKING:
@@ -47,6 +48,17 @@ items:
    egressIPs: [172.16.1.102, 172.16.1.103]}
 - {kind: NetNamespace, metadata: {name: bank}, netname: bank,
    egressIPs: [172.16.1.104]}
+"""
+
+
+SERVICE = """
+apiVersion: v1
+kind: List
+items:
+- {{kind: Service, metadata: {{name: echo, namespace: {namespace}}},
+   spec: {{ports: [{{port: 7, protocol: UDP}}]}}}}
+- {{kind: Endpoints, metadata: {{name: echo, namespace: {namespace}}},
+   subsets: [{{addresses: [{{ip: {ip}}}], ports: [{{port: 7, protocol: UDP}}]}}]}}
 """
 
 
@@ -172,6 +184,37 @@ def test_answers_to_an_egress_ip_find_the_pod(
     seen_as = ask(pod, cluster.external.ip, ECHO, "whoami", udp=protocol == "udp")
 
     assert seen_as.split()[0] == str(SINGLE if who == "filtered_here" else FIRST)
+
+
+@under_both_plugins
+def test_br0_marks_what_the_host_is_to_give_an_egress_ip(cluster: LiveCluster) -> None:
+    """Traced, as the userspace datapath loses the mark on the way to the host."""
+    pod = leaving(cluster).here
+    traced = TracedSwitch(cluster.appctl(pod.node))
+    ping = f"icmp,nw_src={pod.ip},nw_dst={cluster.external.ip},icmp_type=8,icmp_code=0"
+
+    (output,) = traced(f"in_port={pod.pod.ofport},{ping}").outputs
+
+    mark = egress_mark(cluster.objects.vnid(pod.pod.namespace))
+    assert (output.ofport, output.pkt_mark) == (OFPort.TUN0, mark)
+    assert leaves_as(cluster, pod) == FIRST
+
+
+@under_both_plugins
+def test_what_a_namespace_with_an_egress_ip_sends_to_a_service_does_not_leave_by_it(
+    cluster: LiveCluster,
+) -> None:
+    pods = leaving(cluster)
+    pod, endpoint = pods.here, pods.elsewhere
+    cluster.apply(SERVICE.format(namespace=pod.pod.namespace, ip=endpoint.ip))
+    address = cluster.service(f"{pod.pod.namespace}/echo").cluster_ip
+    assert address is not None
+
+    sent = send_udp(cluster, pod, address, ECHO)
+
+    keeps_pods_address = cluster.objects.network.plugin.tracks_connections
+    source = pod.ip if keeps_pods_address else pod.node.gateway
+    assert sent.arrives(endpoint)[IP].src == str(source)
 
 
 def test_a_vnid_with_the_bit_that_kube_proxy_uses_is_marked_without_it(

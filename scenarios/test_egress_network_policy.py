@@ -106,7 +106,7 @@ def test_every_address_of_a_denied_name_is_denied_as_the_nodes_dns_has_them(
 ) -> None:
     name = policy.egress[1].dns_name
     assert name
-    answer = policed.node.run("getent", "ahostsv4", name)
+    answer = policed.node.run("timeout", "3", "getent", "ahostsv4", name)
     addresses = {IPv4Address(line.split()[0]) for line in answer.splitlines()}
     assert len(addresses) > 1
 
@@ -180,7 +180,7 @@ def test_dns_of_the_own_node_is_always_allowed(
     name = policy.egress[0].dns_name
     assert name
 
-    answer = policed.run("getent", "ahostsv4", name)
+    answer = policed.run("timeout", "3", "getent", "ahostsv4", name)
 
     assert answer.split()[0] == str(cluster.objects.resolve(name)[0])
     to_dns = f"priority=200,udp,nw_dst={policed.node.ip},tp_dst=53"

@@ -10,14 +10,22 @@ from scapy.layers.l2 import ARP, Ether
 from scapy.layers.vxlan import VXLAN
 
 from testbed.openflow import Table
-from testbed.probe import arp_request, ip_between, vxlan
+from testbed.probe import (
+    arp_request,
+    ip_between,
+    send_syn,
+    send_udp,
+    syn_between,
+    udp_between,
+    vxlan,
+)
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address
 
     from scapy.packet import Packet
 
-    from testbed.probe import LiveCluster, Place, Pod, Sent
+    from testbed.probe import LiveCluster, Pod
 
 pytestmark = pytest.mark.plugins("networkpolicy")
 
@@ -31,17 +39,6 @@ spec:
   podSelector: {}
   policyTypes: [Ingress]
 """
-
-
-def udp(cluster: LiveCluster, sender: Place, receiver: Place, dport: int = 9) -> Sent:
-    return cluster.send(
-        sender, ip_between(sender, receiver) / UDP(sport=40009, dport=dport)
-    )
-
-
-def syn(cluster: LiveCluster, sender: Place, receiver: Place, dport: int) -> Sent:
-    packet = ip_between(sender, receiver) / TCP(sport=40009, dport=dport, flags="S")
-    return cluster.send(sender, packet)
 
 
 def isolates(cluster: LiveCluster, pod: Pod) -> str:
@@ -86,7 +83,7 @@ def test_a_denied_pod_drops_what_a_pod_of_its_node_sends(
     sender = cluster.pod("lab/client-a")
     assert sender.node == vault.node
 
-    udp(cluster, sender, vault).is_dropped(vault.node, Table.POLICY)
+    send_udp(cluster, sender, vault).is_dropped(vault.node, Table.POLICY)
 
 
 def test_what_another_node_sends_to_a_denied_pod_is_dropped_on_the_receivers_node(
@@ -94,7 +91,7 @@ def test_what_another_node_sends_to_a_denied_pod_is_dropped_on_the_receivers_nod
 ) -> None:
     sender = cluster.pod("lab/client-c")
 
-    sent = udp(cluster, sender, vault)
+    sent = send_udp(cluster, sender, vault)
 
     sent.is_dropped(vault.node, Table.POLICY)
     vnid = cluster.objects.vnid("lab")
@@ -104,7 +101,7 @@ def test_what_another_node_sends_to_a_denied_pod_is_dropped_on_the_receivers_nod
 def test_pods_of_a_denied_namespace_do_not_reach_each_other_either(
     cluster: LiveCluster, vault: Pod
 ) -> None:
-    sent = udp(cluster, cluster.pod("vault/vault-1"), vault)
+    sent = send_udp(cluster, cluster.pod("vault/vault-1"), vault)
 
     sent.is_dropped(vault.node, Table.POLICY)
 
@@ -127,7 +124,7 @@ def test_a_node_reaches_its_own_pods_although_a_policy_denies_them(
     cluster: LiveCluster, vault: Pod
 ) -> None:
     """Kubelet's health checks would fail otherwise."""
-    udp(cluster, vault.node, vault).arrives(vault)
+    send_udp(cluster, vault.node, vault).arrives(vault)
 
     own = f"priority=300,ip,nw_src={vault.node.gateway}"
     assert cluster.hits(vault.node, Table.POLICY, own)
@@ -138,7 +135,7 @@ def test_a_node_reaches_its_own_pods_although_a_policy_denies_them(
 def test_another_nodes_kernel_is_denied_as_anybody_else(
     cluster: LiveCluster, vault: Pod
 ) -> None:
-    sent = udp(cluster, cluster.node("oc-04"), vault)
+    sent = send_udp(cluster, cluster.node("oc-04"), vault)
 
     sent.is_dropped(vault.node, Table.POLICY)
     assert sent.crosses(vault.node.wire)[VXLAN].vni == 0
@@ -148,7 +145,7 @@ def test_another_nodes_kernel_is_let_in_by_a_policy_that_selects_default(
     cluster: LiveCluster, web: Pod
 ) -> None:
     """That is how routers, on the host network, reach the pods they route to."""
-    udp(cluster, cluster.node("oc-01"), web).arrives(web)
+    send_udp(cluster, cluster.node("oc-01"), web).arrives(web)
 
     vnid = cluster.objects.vnid("shop")
     from_default = f"priority=150,reg0=0,reg1={vnid:#x}"
@@ -158,7 +155,7 @@ def test_another_nodes_kernel_is_let_in_by_a_policy_that_selects_default(
 def test_pods_of_a_namespace_reach_each_other_where_a_policy_allows_their_own(
     cluster: LiveCluster, web: Pod
 ) -> None:
-    udp(cluster, cluster.pod("shop/web-1-4wq8n"), web).arrives(web)
+    send_udp(cluster, cluster.pod("shop/web-1-4wq8n"), web).arrives(web)
 
     vnid = cluster.objects.vnid("shop")
     from_own = f"priority=150,reg0={vnid:#x},reg1={vnid:#x}"
@@ -168,7 +165,7 @@ def test_pods_of_a_namespace_reach_each_other_where_a_policy_allows_their_own(
 def test_a_namespace_that_no_policy_names_is_kept_out(
     cluster: LiveCluster, web: Pod
 ) -> None:
-    sent = udp(cluster, cluster.pod("lab/client-b"), web)
+    sent = send_udp(cluster, cluster.pod("lab/client-b"), web)
 
     sent.is_dropped(web.node, Table.POLICY)
 
@@ -177,20 +174,32 @@ def test_a_namespace_that_no_policy_names_is_kept_out(
 def test_a_namespace_that_is_allowed_to_a_port_reaches_it(
     cluster: LiveCluster, web: Pod, sender: str
 ) -> None:
-    sent = syn(cluster, cluster.pod(f"monitoring/{sender}"), web, dport=9100)
+    sent = send_syn(cluster, cluster.pod(f"monitoring/{sender}"), web, dport=9100)
 
     sent.arrives(web)
 
 
 @pytest.mark.parametrize("sender", ["prometheus-0", "grafana-1-c5w7t"])
 def test_and_no_other_port(cluster: LiveCluster, web: Pod, sender: str) -> None:
-    sent = syn(cluster, cluster.pod(f"monitoring/{sender}"), web, dport=8080)
+    sent = send_syn(cluster, cluster.pod(f"monitoring/{sender}"), web, dport=8080)
 
     sent.is_dropped(web.node, Table.POLICY)
 
 
+def test_and_nobody_else_that_port(cluster: LiveCluster, web: Pod) -> None:
+    sent = send_syn(cluster, cluster.pod("lab/client-b"), web, dport=9100)
+
+    sent.is_dropped(web.node, Table.POLICY)
+
+
+def test_and_not_that_port_of_another_namespace(cluster: LiveCluster, db: Pod) -> None:
+    sent = send_syn(cluster, cluster.pod("monitoring/prometheus-0"), db, dport=9100)
+
+    sent.is_dropped(db.node, Table.POLICY, isolates(cluster, db))
+
+
 def test_and_not_with_another_protocol(cluster: LiveCluster, web: Pod) -> None:
-    sent = udp(cluster, cluster.pod("monitoring/prometheus-0"), web, dport=9100)
+    sent = send_udp(cluster, cluster.pod("monitoring/prometheus-0"), web, dport=9100)
 
     sent.is_dropped(web.node, Table.POLICY)
 
@@ -199,13 +208,13 @@ def test_and_not_with_another_protocol(cluster: LiveCluster, web: Pod) -> None:
 def test_pods_with_the_labels_that_a_policy_names_are_let_in(
     cluster: LiveCluster, db: Pod, sender: str
 ) -> None:
-    syn(cluster, cluster.pod(f"backend/{sender}"), db, dport=5432).arrives(db)
+    send_syn(cluster, cluster.pod(f"backend/{sender}"), db, dport=5432).arrives(db)
 
 
 def test_a_pod_with_other_labels_is_dropped_by_the_receivers_own_flow(
     cluster: LiveCluster, db: Pod, batch: Pod
 ) -> None:
-    sent = syn(cluster, batch, db, dport=5432)
+    sent = send_syn(cluster, batch, db, dport=5432)
 
     sent.is_dropped(db.node, Table.POLICY, isolates(cluster, db))
 
@@ -215,19 +224,68 @@ def test_labels_of_pods_mean_nothing_in_another_namespace(
 ) -> None:
     cluster.apply(labelled_pod("lab", "client-b", "oc-02.test", app="api"))
 
-    sent = syn(cluster, cluster.pod("lab/client-b"), db, dport=5432)
+    sent = send_syn(cluster, cluster.pod("lab/client-b"), db, dport=5432)
 
     sent.is_dropped(db.node, Table.POLICY, isolates(cluster, db))
+
+
+def test_an_address_is_not_enough_where_a_policy_names_pods(
+    cluster: LiveCluster, db: Pod
+) -> None:
+    """The sender's VNID must be its namespace's, too."""
+    api = cluster.pod("backend/api-1-x5nq4")
+    inner = syn_between(api, db, 5432)
+    vnid = cluster.objects.vnid("lab")
+    assert api.node != db.node
+
+    sent = cluster.send(
+        cluster.rogue, vxlan(inner, source=api.node.ip, node=db.node, vnid=vnid)
+    )
+
+    sent.is_dropped(db.node, Table.POLICY, isolates(cluster, db))
+
+
+@pytest.mark.parametrize(
+    ("name", "app", "node", "beside", "allowed", "dport"),
+    [
+        ("syslog-1", "syslog", "oc-02.test", "db-0", 514, 5432),
+        ("db-1", "db", "oc-03.test", "syslog-0", 5432, 514),
+    ],
+)
+def test_what_a_policy_allows_to_one_pod_another_of_the_node_is_not_allowed(  # noqa: PLR0913, PLR0917
+    cluster: LiveCluster,
+    name: str,
+    app: str,
+    node: str,
+    beside: str,
+    allowed: int,
+    dport: int,
+) -> None:
+    cluster.apply(labelled_pod("backend", name, node, app=app))
+    sender = cluster.pod("backend/api-1-x5nq4")
+    new, old = cluster.pod(f"backend/{name}"), cluster.pod(f"backend/{beside}")
+    assert new.node == old.node
+
+    send_syn(cluster, sender, new, allowed).arrives(new)
+    send_syn(cluster, sender, old, dport).arrives(old)
+    for receiver, port in ((new, dport), (old, allowed)):
+        for send in (send_syn, send_udp):
+            sent = send(cluster, sender, receiver, port)
+
+            sent.is_dropped(receiver.node, Table.POLICY, isolates(cluster, receiver))
 
 
 def test_what_several_policies_allow_adds_up(cluster: LiveCluster, db: Pod) -> None:
     """One lets in pods by label, the other a whole namespace; each alone isolates."""
     for sender in ("backend/api-1-x5nq4", "audit/collector-1-tb6wl"):
-        syn(cluster, cluster.pod(sender), db, dport=5432).arrives(db)
+        send_syn(cluster, cluster.pod(sender), db, dport=5432).arrives(db)
 
 
-def test_policies_together_still_isolate(cluster: LiveCluster, db: Pod) -> None:
-    sent = syn(cluster, cluster.pod("audit/collector-1-tb6wl"), db, dport=5433)
+@pytest.mark.parametrize("sender", ["audit/collector-1-tb6wl", "backend/api-1-x5nq4"])
+def test_policies_together_still_isolate(
+    cluster: LiveCluster, db: Pod, sender: str
+) -> None:
+    sent = send_syn(cluster, cluster.pod(sender), db, dport=5433)
 
     sent.is_dropped(db.node, Table.POLICY, isolates(cluster, db))
 
@@ -251,6 +309,23 @@ def test_a_policy_of_ports_alone_lets_everybody_to_them(
         sent.arrives(syslog)
 
 
+@pytest.mark.parametrize(
+    "segment",
+    [
+        pytest.param(UDP(sport=40009, dport=515), id="udp"),
+        pytest.param(TCP(sport=40009, dport=515, flags="S"), id="tcp"),
+    ],
+)
+def test_a_policy_of_ports_alone_lets_nobody_to_others(
+    cluster: LiveCluster, segment: Packet
+) -> None:
+    syslog, sender = cluster.pod("backend/syslog-0"), cluster.pod("lab/client-c")
+
+    sent = cluster.send(sender, ip_between(sender, syslog) / segment)
+
+    sent.is_dropped(syslog.node, Table.POLICY, isolates(cluster, syslog))
+
+
 def test_a_ping_has_no_port_and_is_dropped_where_ports_are_named(
     cluster: LiveCluster,
 ) -> None:
@@ -265,7 +340,7 @@ def test_pods_that_no_policy_of_their_namespace_selects_are_open(
     cluster: LiveCluster, batch: Pod
 ) -> None:
     for sender in ("lab/client-d", "lab/client-a"):
-        udp(cluster, cluster.pod(sender), batch).arrives(batch)
+        send_udp(cluster, cluster.pod(sender), batch).arrives(batch)
 
     assert cluster.hits(batch.node, Table.POLICY, opens(cluster, batch)) >= 2
 
@@ -273,7 +348,7 @@ def test_pods_that_no_policy_of_their_namespace_selects_are_open(
 def test_pods_of_a_namespace_without_policies_are_open(cluster: LiveCluster) -> None:
     receiver = cluster.pod("monitoring/grafana-1-c5w7t")
 
-    udp(cluster, cluster.pod("vault/vault-0"), receiver).arrives(receiver)
+    send_udp(cluster, cluster.pod("vault/vault-0"), receiver).arrives(receiver)
 
     assert cluster.hits(receiver.node, Table.POLICY, opens(cluster, receiver))
 
@@ -290,13 +365,25 @@ def test_what_comes_from_outside_by_a_tunnel_has_vnid_0_and_is_denied_too(
     sent.is_dropped(vault.node, Table.POLICY)
 
 
+def test_what_comes_from_outside_by_a_tunnel_is_let_in_where_default_is(
+    cluster: LiveCluster, web: Pod
+) -> None:
+    """It has VNID 0, as the namespace default has."""
+    node = cluster.node("oc-04")
+    inner = udp_between(cluster.external, web.ip)
+
+    sent = cluster.send(cluster.rogue, vxlan(inner, source=node.ip, node=web.node))
+
+    sent.arrives(web)
+
+
 def test_a_policy_that_is_added_isolates_at_once(cluster: LiveCluster) -> None:
     sender, receiver = cluster.pod("lab/client-a"), cluster.pod("lab/client-d")
 
-    udp(cluster, sender, receiver).arrives(receiver)
+    send_udp(cluster, sender, receiver).arrives(receiver)
     cluster.apply(DENY_ALL_OF_LAB)
 
-    udp(cluster, sender, receiver).is_dropped(receiver.node, Table.POLICY)
+    send_udp(cluster, sender, receiver).is_dropped(receiver.node, Table.POLICY)
 
 
 def test_a_policy_that_is_deleted_isolates_no_more(
@@ -308,7 +395,7 @@ def test_a_policy_that_is_deleted_isolates_no_more(
         "{kind: NetworkPolicy, metadata: {name: default-deny, namespace: vault}}"
     )
 
-    udp(cluster, sender, vault).arrives(vault)
+    send_udp(cluster, sender, vault).arrives(vault)
     assert cluster.hits(vault.node, Table.POLICY, opens(cluster, vault)) == 1
 
 
@@ -332,8 +419,8 @@ spec:
     - port: 6514
 """)
 
-    syn(cluster, sender, syslog, dport=6514).arrives(syslog)
-    udp(cluster, sender, syslog, dport=514).is_dropped(
+    send_syn(cluster, sender, syslog, dport=6514).arrives(syslog)
+    send_udp(cluster, sender, syslog, dport=514).is_dropped(
         syslog.node, Table.POLICY, isolates(cluster, syslog)
     )
 
@@ -350,7 +437,7 @@ def test_a_change_of_policies_leaves_the_counters_of_other_flows_alone(
     assert all(after[flow] >= before[flow] for flow in kept)
     gone = {flow.selector for flow in before.keys() - after.keys()}
     assert gone == {f"priority=50,reg1={cluster.objects.vnid('lab'):#x}"}
-    udp(cluster, batch, cluster.pod("lab/client-d")).is_dropped(
+    send_udp(cluster, batch, cluster.pod("lab/client-d")).is_dropped(
         batch.node, Table.POLICY
     )
 
@@ -376,18 +463,18 @@ def test_a_pod_that_gets_the_label_of_a_sender_is_let_in(
 ) -> None:
     cluster.apply(labelled_pod("backend", "batch-1-zt6vd", "oc-04.test", app="api"))
 
-    syn(cluster, batch, db, dport=5432).arrives(db)
+    send_syn(cluster, batch, db, dport=5432).arrives(db)
 
 
 def test_a_pod_that_gets_the_label_of_a_receiver_is_isolated(
     cluster: LiveCluster, batch: Pod
 ) -> None:
     sender = cluster.pod("lab/client-a")
-    udp(cluster, sender, batch).arrives(batch)
+    send_udp(cluster, sender, batch).arrives(batch)
 
     cluster.apply(labelled_pod("backend", "batch-1-zt6vd", "oc-04.test", app="db"))
 
-    udp(cluster, sender, batch).is_dropped(
+    send_udp(cluster, sender, batch).is_dropped(
         batch.node, Table.POLICY, isolates(cluster, batch)
     )
 
@@ -403,7 +490,7 @@ def test_a_namespace_is_let_in_as_long_as_it_has_the_label(
             f"metadata: {{name: {name}, labels: {{purpose: {purpose}}}}}}}"
         )
 
-    sent = syn(cluster, cluster.pod("lab/client-a"), db, dport=5432)
+    sent = send_syn(cluster, cluster.pod("lab/client-a"), db, dport=5432)
 
     if allowed:
         sent.arrives(db)
@@ -416,7 +503,7 @@ def test_a_namespace_that_loses_the_label_is_kept_out(
 ) -> None:
     cluster.apply("{apiVersion: v1, kind: Namespace, metadata: {name: audit}}")
 
-    sent = syn(cluster, cluster.pod("audit/collector-1-tb6wl"), db, dport=5432)
+    sent = send_syn(cluster, cluster.pod("audit/collector-1-tb6wl"), db, dport=5432)
 
     sent.is_dropped(db.node, Table.POLICY, isolates(cluster, db))
 
@@ -427,7 +514,7 @@ def test_a_new_pod_that_a_policy_selects_is_isolated_from_its_first_packet(
     cluster.apply(labelled_pod("backend", "db-1", "oc-03.test", app="db"))
 
     new = cluster.pod("backend/db-1")
-    sent = syn(cluster, cluster.pod("lab/client-c"), new, dport=5432)
+    sent = send_syn(cluster, cluster.pod("lab/client-c"), new, dport=5432)
 
     sent.is_dropped(new.node, Table.POLICY, isolates(cluster, new))
 
@@ -437,7 +524,7 @@ def test_a_new_pod_that_a_policy_names_as_a_sender_is_let_in_from_its_first_pack
 ) -> None:
     cluster.apply(labelled_pod("backend", "api-2", "oc-01.test", app="api"))
 
-    syn(cluster, cluster.pod("backend/api-2"), db, dport=5432).arrives(db)
+    send_syn(cluster, cluster.pod("backend/api-2"), db, dport=5432).arrives(db)
 
 
 def test_the_first_pod_of_a_namespace_on_a_node_brings_the_policies_with_it(
@@ -461,8 +548,12 @@ spec:
 """
     )
 
-    new = cluster.pod("vault/vault-2")
-    udp(cluster, cluster.pod("vault/vault-0"), new).arrives(new)
+    cluster.apply(labelled_pod("vault", "audit-0", "oc-03.test", app="audit"))
+    new, denied = cluster.pod("vault/vault-2"), cluster.pod("vault/audit-0")
+    send_udp(cluster, cluster.pod("vault/vault-0"), new).arrives(new)
+    for sender, receiver in (("lab/client-c", new), ("vault/vault-0", denied)):
+        sent = send_udp(cluster, cluster.pod(sender), receiver)
+        sent.is_dropped(receiver.node, Table.POLICY)
 
 
 def test_multicast_reaches_the_namespace_although_a_policy_denies_everything(

@@ -13,13 +13,21 @@ import pytest
 from scapy.layers.inet import TCP, UDP
 
 from testbed.openflow import Table
-from testbed.probe import ask, echoing, ip_between
+from testbed.probe import (
+    ask,
+    echoing,
+    ip_between,
+    send_syn,
+    send_udp,
+    udp_between,
+    vxlan,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from testbed.openflow import Flow
-    from testbed.probe import LiveCluster, Node, Place, Pod, Sent
+    from testbed.probe import LiveCluster, Node, Pod
 
 pytestmark = pytest.mark.plugins("networkpolicy")
 
@@ -42,11 +50,6 @@ def switch_off(cluster: LiveCluster, quirk: str) -> None:
     cluster.apply(
         f"{{apiVersion: testbed/v1, kind: Underlay, quirks: {{{quirk}: false}}}}"
     )
-
-
-def udp(cluster: LiveCluster, sender: Place, receiver: Place, dport: int = 9) -> Sent:
-    packet = ip_between(sender, receiver) / UDP(sport=40009, dport=dport)
-    return cluster.send(sender, packet)
 
 
 @pytest.fixture
@@ -87,7 +90,7 @@ spec:
   policyTypes: [Egress]
 """)
 
-    sent = udp(cluster, client, receiver)
+    sent = send_udp(cluster, client, receiver)
     if fixed:
         sent.arrives(receiver)
     else:
@@ -119,7 +122,7 @@ spec:
     - {port}
 """)
 
-    sent = udp(cluster, client, batch)
+    sent = send_udp(cluster, client, batch)
     if fixed:
         sent.arrives(batch)
     else:
@@ -149,22 +152,14 @@ spec:
     - port: https
 """)
 
-    packet = ip_between(api, db) / TCP(sport=40009, dport=5432, flags="S")
-    cluster.send(api, packet).arrives(db)
+    send_syn(cluster, api, db, dport=5432).arrives(db)
     vnid = cluster.objects.vnid("backend")
-    sent = udp(cluster, cluster.pod("lab/client-a"), api)
+    sent = send_udp(cluster, cluster.pod("lab/client-a"), api)
     isolated = f"priority=100,ip,reg1={vnid:#x},nw_dst={api.ip}"
     sent.is_dropped(api.node, Table.POLICY, isolated if fixed else "priority=0")
 
 
-@as_released_and_fixed
-def test_pods_of_selected_namespaces_are_not_let_in_although_a_policy_names_them(
-    cluster: LiveCluster, client: Pod, vault: Pod, *, fixed: bool
-) -> None:
-    if fixed:
-        switch_off(cluster, "combinedSelectorsIgnored")
-
-    cluster.apply(f"""
+ALLOW_CLIENTS_OF_LAB = f"""
 {LAB_HAS_A_LABEL}
 ---
 apiVersion: networking.k8s.io/v1
@@ -182,12 +177,38 @@ spec:
       podSelector:
         matchLabels:
           app: client
-""")
+"""
 
-    sent = udp(cluster, client, vault)
+
+@as_released_and_fixed
+def test_pods_of_selected_namespaces_are_not_let_in_although_a_policy_names_them(
+    cluster: LiveCluster, client: Pod, vault: Pod, *, fixed: bool
+) -> None:
+    if fixed:
+        switch_off(cluster, "combinedSelectorsIgnored")
+
+    cluster.apply(ALLOW_CLIENTS_OF_LAB)
+
+    sent = send_udp(cluster, client, vault)
     if fixed:
         sent.arrives(vault)
     else:
+        sent.is_dropped(vault.node, Table.POLICY)
+
+
+def test_once_selectors_combine_neither_address_nor_namespace_alone_is_enough(
+    cluster: LiveCluster, client: Pod, vault: Pod
+) -> None:
+    switch_off(cluster, "combinedSelectorsIgnored")
+    cluster.apply(ALLOW_CLIENTS_OF_LAB)
+    lab, other = (cluster.objects.vnid(name) for name in ("lab", "backend"))
+    elsewhere = cluster.pod("backend/api-1-x5nq4")
+
+    for sender, vnid in ((client, other), (elsewhere, lab)):
+        inner = udp_between(sender, vault)
+        forged = vxlan(inner, source=sender.node.ip, node=vault.node, vnid=vnid)
+        sent = cluster.send(cluster.rogue, forged)
+
         sent.is_dropped(vault.node, Table.POLICY)
 
 
@@ -217,7 +238,7 @@ def test_a_range_of_addresses_lets_nobody_in(
 
     cluster.apply(ALLOW_A_RANGE)
 
-    sent = udp(cluster, client, vault)
+    sent = send_udp(cluster, client, vault)
     if fixed:
         sent.arrives(vault)
     else:
@@ -231,7 +252,7 @@ def test_once_ranges_count_their_exceptions_do_too(
 
     cluster.apply(ALLOW_A_RANGE)
 
-    sent = udp(cluster, cluster.pod("lab/client-d"), vault)
+    sent = send_udp(cluster, cluster.pod("lab/client-d"), vault)
     sent.is_dropped(vault.node, Table.POLICY)
 
 
@@ -298,17 +319,14 @@ def test_a_connection_collides_with_one_of_the_same_ports_through_a_service(
     if fixed:
         switch_off(cluster, "commitKeepsSourcePort")
 
-    def syn(sport: int) -> Sent:
-        segment = TCP(sport=sport, dport=5432, flags="S")
-        return cluster.send(api, ip_between(api, db) / segment)
-
     with echoing([db], [5432]):  # who refuses ends what conntrack knows
         taken = int(ask(api, ip, 5432, "whoami").split()[1])
-        second = syn(taken)
+        second = send_syn(cluster, api, db, 5432, sport=taken)
 
         if fixed:
             assert second.arrives(db)[TCP].sport != taken
         else:
-            syn(40132).arrives(db)  # frames of one port are handled in order
+            # Frames of one port are handled in order.
+            send_syn(cluster, api, db, 5432, sport=40132).arrives(db)
             cluster.recorder.settle()
             assert not second.received()

@@ -8,23 +8,32 @@ share conntrack.
 from __future__ import annotations
 
 import json
-from contextlib import closing
+from contextlib import closing, contextmanager
+from ipaddress import IPv4Address
 from socket import AF_INET, IPPROTO_UDP, SOCK_DGRAM, socket
 from typing import TYPE_CHECKING
 
 import pytest
-from scapy.layers.inet import IP, UDP
+from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import ARP, Ether
 
 from testbed.model import Protocol
 from testbed.openflow import Table
-from testbed.probe import ask, echoing, ip_between, say
+from testbed.probe import (
+    Tap,
+    arp_request,
+    ask,
+    echoing,
+    ip_between,
+    say,
+    send_syn,
+    send_udp,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from ipaddress import IPv4Address
 
-    from testbed.probe import LiveCluster, Node, Place, Pod, Tap
+    from testbed.probe import LiveCluster, Node, Place, Pod
 
 pytestmark = pytest.mark.plugins("subnet", "multitenant", "networkpolicy")
 
@@ -32,6 +41,8 @@ PORT = 70
 ECHO = 7
 NODE_PORT = 30070
 HOST_PORT = 1070
+LOOPBACK = IPv4Address("127.0.0.1")
+CONTAINER = "172.17.0.2"
 ADDRESS = "192.0.2.70"
 """Nobody's: an external IP or a load balancer's address, which the network leads in."""
 
@@ -83,6 +94,29 @@ def manifest(
     }
     items = [service, answering]
     return json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+
+
+def with_host_port(pod: Pod) -> str:
+    """The pod as it is, with a port of its node that leads to its echo."""
+    return json.dumps(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                "name": pod.pod.name,
+                "namespace": pod.pod.namespace,
+                "labels": dict(pod.pod.labels),
+                "annotations": {"testbed/ofport": str(pod.pod.ofport)},
+            },
+            "spec": {
+                "nodeName": pod.node.name,
+                "containers": [
+                    {"ports": [{"containerPort": ECHO, "hostPort": HOST_PORT}]}
+                ],
+            },
+            "status": {"phase": "Running", "podIP": str(pod.ip)},
+        }
+    )
 
 
 @pytest.fixture
@@ -171,6 +205,37 @@ def packets(node: Node, table: str, rule: str) -> int:
     return counted[0]
 
 
+@contextmanager
+def own_address(node: Node, address: IPv4Address) -> Iterator[None]:
+    """Have a node own an address for the length of a block."""
+    node.machine.configure_links(f"address add {address}/32 dev lo\n")
+    try:
+        yield
+    finally:
+        node.machine.configure_links(f"address del {address}/32 dev lo\n")
+
+
+@contextmanager
+def docker_container(cluster: LiveCluster, node: Node) -> Iterator[tuple[Tap, str]]:
+    """What a container outside the cluster has: a wire to docker0, and its MAC."""
+    node.machine.configure_links(
+        "link add ctr0 type veth peer name ctr1\n"
+        "link set ctr0 master docker0 up\n"
+        "link set ctr1 up\n"
+    )
+    (bridge,) = json.loads(node.run("ip", "-json", "link", "show", "docker0"))
+    tap = Tap.open(node.machine, "ctr1", f"{node.name} container")
+    node.machine.configure_links(
+        f"neigh add {CONTAINER} lladdr {tap.mac} dev docker0\n"
+    )
+    cluster.recorder.watch([tap])
+    try:
+        yield tap, bridge["address"]
+    finally:
+        cluster.recorder.forget([tap])
+        node.machine.configure_links("link del ctr0\n")
+
+
 @pytest.mark.parametrize("udp", [False, True], ids=["tcp", "udp"])
 def test_a_pod_is_answered_by_every_endpoint_in_turn(
     cluster: LiveCluster, client: Pod, endpoints: list[Pod], *, udp: bool
@@ -214,6 +279,31 @@ def test_a_client_with_session_affinity_keeps_its_endpoint(
     address = publish(cluster, client, endpoints, sessionAffinity="ClientIP")
 
     assert len(few_answers(client, address)) == 1
+
+
+def test_a_client_with_session_affinity_stays_when_others_come(
+    cluster: LiveCluster, client: Pod, endpoints: list[Pod]
+) -> None:
+    for endpoint in endpoints:
+        address = publish(cluster, client, [endpoint], sessionAffinity="ClientIP")
+        assert ask(client, address, PORT, "hostname") == endpoint.machine.name
+
+        publish(cluster, client, endpoints, sessionAffinity="ClientIP")
+
+        assert few_answers(client, address) == {endpoint.machine.name}
+        cluster.restore()
+
+
+def test_what_a_pod_sends_to_itself_through_its_service_comes_from_its_node(
+    cluster: LiveCluster, pod: Pod
+) -> None:
+    """Else it would answer itself, past the node that has to translate back."""
+    address = publish(cluster, pod, [pod])
+
+    sent = send_udp(cluster, pod, address, PORT)
+
+    received = sent.arrives(pod)
+    assert (received[IP].src, received[UDP].dport) == (str(pod.node.gateway), ECHO)
 
 
 def test_a_pod_reaches_itself_through_its_service(
@@ -335,6 +425,61 @@ def test_a_local_node_port_is_silent_on_nodes_without_endpoints(
     assert not {pod.tap for pod in cluster.pods} & seen_at(cluster, mark)
 
 
+def test_a_local_node_port_refuses_the_nodes_own_pods_where_it_has_no_endpoint(
+    cluster: LiveCluster, pod: Pod, remote: Pod
+) -> None:
+    """What comes from tun0 is let in before anybody looks at the mark."""
+    publish(cluster, pod, [remote], type="NodePort", externalTrafficPolicy="Local")
+
+    with pytest.raises(ConnectionRefusedError):
+        ask(pod, pod.node.ip, NODE_PORT, "hostname")
+
+
+def test_a_local_node_port_refuses_containers_of_docker_where_it_has_no_endpoint(
+    cluster: LiveCluster, pod: Pod, remote: Pod
+) -> None:
+    """What comes from docker0 is let in before anybody looks at the mark."""
+    node = pod.node
+    publish(cluster, pod, [remote], type="NodePort", externalTrafficPolicy="Local")
+
+    with docker_container(cluster, node) as (tap, bridge_mac):
+        segment = TCP(sport=40073, dport=NODE_PORT, flags="S")
+        packet = IP(src=CONTAINER, dst=str(node.ip)) / segment
+        sent = cluster.send(tap, Ether(src=tap.mac, dst=bridge_mac) / packet)
+
+        sent.is_answered(lambda frame: TCP in frame and "R" in frame[TCP].flags)
+
+
+def test_a_local_node_port_is_forbidden_to_its_own_node_without_an_endpoint(
+    cluster: LiveCluster, pod: Pod, remote: Pod
+) -> None:
+    publish(cluster, pod, [remote], type="NodePort", externalTrafficPolicy="Local")
+
+    with pytest.raises(PermissionError):
+        say(pod.node, pod.node.ip, NODE_PORT, b"who is there")
+
+
+def test_a_local_node_port_answers_its_own_node_by_loopback(
+    cluster: LiveCluster, pod: Pod, neighbour: Pod
+) -> None:
+    publish(cluster, pod, [neighbour], type="NodePort", externalTrafficPolicy="Local")
+
+    with echoing([neighbour]):
+        source = seen_as(neighbour.node, LOOPBACK, NODE_PORT)
+
+    assert source == str(neighbour.node.gateway)
+
+
+def test_an_external_ip_that_the_node_has_itself_answers_the_node(
+    cluster: LiveCluster, pod: Pod, endpoints: list[Pod]
+) -> None:
+    publish(cluster, pod, endpoints, externalIPs=[ADDRESS])
+    address = cluster.service(f"{pod.pod.namespace}/echo").external_ips[0]
+
+    with own_address(pod.node, address):
+        assert all_answer(endpoints, pod.node, address)
+
+
 def test_an_external_ip_answers_the_outside_and_pods(
     cluster: LiveCluster, client: Pod, endpoints: list[Pod]
 ) -> None:
@@ -398,6 +543,28 @@ def test_a_load_balancer_passes_others_on_as_if_there_were_no_service(
     assert str(pod.node.ip) in {packet.src for packet in on_the_wire}
 
 
+def test_a_load_balancer_whose_address_the_node_has_drops_others(
+    cluster: LiveCluster, pod: Pod, endpoints: list[Pod]
+) -> None:
+    publish(
+        cluster,
+        pod,
+        endpoints,
+        [Protocol.UDP],
+        type="LoadBalancer",
+        loadBalancerSourceRanges=["203.0.113.0/24"],
+    )
+    address = cluster.service(f"{pod.pod.namespace}/echo").load_balancer_ips[0]
+    dropping = "-m mark --mark 0x8000/0x8000 -j DROP"
+    dropped = packets(pod.node, "filter", dropping)
+
+    with own_address(pod.node, address), cluster.routed(address, via=pod.node):
+        say(cluster.external, address, PORT, b"who is there")
+        assert ask(cluster.external, pod.node.ip, NODE_PORT, "hostname", udp=True)
+
+    assert packets(pod.node, "filter", dropping) == dropped + 1
+
+
 def test_a_local_load_balancer_keeps_the_clients_address(
     cluster: LiveCluster, pod: Pod, endpoints: list[Pod]
 ) -> None:
@@ -421,22 +588,7 @@ def test_a_local_load_balancer_keeps_the_clients_address(
 def test_a_host_port_leads_to_its_pod_and_keeps_the_clients_address(
     cluster: LiveCluster, pod: Pod
 ) -> None:
-    with_host_port = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": pod.pod.name,
-            "namespace": pod.pod.namespace,
-            "labels": dict(pod.pod.labels),
-            "annotations": {"testbed/ofport": str(pod.pod.ofport)},
-        },
-        "spec": {
-            "nodeName": pod.node.name,
-            "containers": [{"ports": [{"containerPort": ECHO, "hostPort": HOST_PORT}]}],
-        },
-        "status": {"phase": "Running", "podIP": str(pod.ip)},
-    }
-    cluster.apply(json.dumps(with_host_port))
+    cluster.apply(with_host_port(pod))
 
     with echoing([pod]):
         answer = ask(cluster.external, pod.node.ip, HOST_PORT, "hostname")
@@ -444,6 +596,34 @@ def test_a_host_port_leads_to_its_pod_and_keeps_the_clients_address(
 
     assert answer == pod.machine.name
     assert source == str(cluster.external.ip)
+
+
+@pytest.mark.parametrize("by", ["its address", "loopback"])
+def test_a_host_port_answers_its_own_node(
+    cluster: LiveCluster, pod: Pod, by: str
+) -> None:
+    """Only what comes from the loopback has to be given another address."""
+    cluster.apply(with_host_port(pod))
+    node = pod.node
+    address, source = (
+        (LOOPBACK, node.gateway) if by == "loopback" else (node.ip, node.ip)
+    )
+    # A node that had to look for the pod would do it from its own address, in vain.
+    cluster.send(pod, arp_request(pod, node.gateway)).arrives(node)
+
+    with echoing([pod]):
+        assert seen_as(node, address, HOST_PORT) == str(source)
+
+
+def test_what_a_pod_sends_to_its_own_host_port_comes_from_its_node(
+    cluster: LiveCluster, pod: Pod
+) -> None:
+    cluster.apply(with_host_port(pod))
+
+    sent = send_syn(cluster, pod, pod.node.ip, HOST_PORT)
+
+    received = sent.arrives(pod)
+    assert (received[IP].src, received[TCP].dport) == (str(pod.node.gateway), ECHO)
 
 
 def test_the_outside_knows_no_cluster_addresses(

@@ -9,21 +9,22 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP
 
 from testbed.model import Plugin, Protocol
 from testbed.openflow import Table
-from testbed.probe import ip_between, vxlan
+from testbed.probe import ip_between, udp_between, vxlan
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Callable, Container
     from ipaddress import IPv4Address
 
     from scapy.packet import Packet
 
     from testbed.model import ServicePort
-    from testbed.probe import LiveCluster, Node, Pod
+    from testbed.probe import LiveCluster, Node, Pod, Sent
 
 ALL = pytest.mark.plugins("subnet", "multitenant", "networkpolicy")
 SUBNET = pytest.mark.plugins("subnet")
 UNGUARDED = pytest.mark.plugins("subnet", "networkpolicy")
 MULTITENANT = pytest.mark.plugins("multitenant")
+TENANTS = pytest.mark.plugins("subnet", "multitenant")
 
 UNKNOWN_PORT = 65000
 TENANT = 4711
@@ -43,10 +44,11 @@ def service_ports(
     ]
 
 
-def segment(port: ServicePort) -> Packet:
+def segment(port: ServicePort, dport: int | None = None) -> Packet:
+    """One for a port, or of its protocol for another."""
     if port.protocol is Protocol.UDP:
-        return UDP(sport=40009, dport=port.port)
-    return TCP(dport=port.port, flags="S")
+        return UDP(sport=40009, dport=dport or port.port)
+    return TCP(dport=dport or port.port, flags="S")
 
 
 def selector(ip: IPv4Address, port: ServicePort) -> str:
@@ -198,6 +200,52 @@ def test_pods_of_vnid_0_reach_whatever_address(cluster: LiveCluster) -> None:
     assert cluster.hits(pod.node, Table.IP_TO_SERVICE, "priority=200,reg0=0")
 
 
+def sent_by_a_tenant(
+    cluster: LiveCluster, pod: Pod, remote: Pod, packet: Callable[[Pod], Packet]
+) -> Sent:
+    """Sent to the pod's node: by the pod, or where it has no VNID through a tunnel."""
+    if cluster.objects.network.plugin.has_vnids:
+        return cluster.send(pod, packet(pod))
+    inner = packet(remote)
+    forged = vxlan(inner, source=remote.node.ip, node=pod.node, vnid=TENANT)
+    return cluster.send(cluster.rogue, forged)
+
+
+@TENANTS
+def test_a_tenant_reaches_no_other_port_of_a_service_and_that_port_nowhere_else(
+    cluster: LiveCluster,
+    pod: Pod,
+    remote: Pod,
+    reachable: list[tuple[IPv4Address, ServicePort]],
+) -> None:
+    nobody = cluster.objects.network.service_network[-2]
+    for ip, port in reachable:
+        for address, dport in ((ip, UNKNOWN_PORT), (nobody, port.port)):
+            payload = segment(port, dport)
+
+            sent = sent_by_a_tenant(
+                cluster,
+                pod,
+                remote,
+                lambda sender: ip_between(sender, address) / payload,  # noqa: B023
+            )
+
+            sent.is_dropped(pod.node, Table.IP_TO_SERVICE)
+
+
+@TENANTS
+def test_later_fragments_of_a_tenant_for_no_service_are_dropped(
+    cluster: LiveCluster, pod: Pod, remote: Pod
+) -> None:
+    nobody = cluster.objects.network.service_network[-2]
+
+    sent = sent_by_a_tenant(
+        cluster, pod, remote, lambda sender: later_fragment(sender, nobody)
+    )
+
+    sent.is_dropped(pod.node, Table.IP_TO_SERVICE)
+
+
 @SUBNET
 def test_traffic_of_a_tenant_reaches_each_service_port_by_its_own_flow(
     cluster: LiveCluster, node: Node, remote: Pod
@@ -212,6 +260,17 @@ def test_traffic_of_a_tenant_reaches_each_service_port_by_its_own_flow(
 
         sent.arrives(node)
         assert cluster.hits(node, Table.IP_TO_SERVICE, selector(ip, port)) == 1
+
+
+@SUBNET
+def test_what_a_tunnel_brings_without_a_tenant_reaches_every_port_of_a_service(
+    cluster: LiveCluster, node: Node, remote: Pod, address: IPv4Address
+) -> None:
+    inner = udp_between(remote, address, UNKNOWN_PORT)
+
+    sent = cluster.send(cluster.rogue, vxlan(inner, source=remote.node.ip, node=node))
+
+    sent.arrives(node)
 
 
 @SUBNET

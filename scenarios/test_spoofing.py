@@ -9,7 +9,7 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import ARP, Ether
 
 from testbed.openflow import Table
-from testbed.probe import arp_request, ip_between
+from testbed.probe import arp_request, ip_between, udp_between
 
 if TYPE_CHECKING:
     from testbed.probe import LiveCluster, Pod
@@ -17,15 +17,28 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.plugins("subnet", "multitenant", "networkpolicy")
 
 
+@pytest.fixture(params=["pod", "neighbour"])
+def forger(request: pytest.FixtureRequest) -> Pod:
+    """Either of two pods of a node, which forges the other's address."""
+    pod: Pod = request.getfixturevalue(request.param)
+    return pod
+
+
+@pytest.fixture
+def victim(pod: Pod, neighbour: Pod, forger: Pod) -> Pod:
+    """The other one."""
+    return neighbour if forger == pod else pod
+
+
 def test_a_forged_ip_source_is_dropped(
-    cluster: LiveCluster, pod: Pod, neighbour: Pod, remote: Pod
+    cluster: LiveCluster, forger: Pod, victim: Pod, remote: Pod
 ) -> None:
-    packet = ip_between(pod, remote) / UDP(sport=40009, dport=9)
-    packet[IP].src = str(neighbour.ip)
+    packet = udp_between(forger, remote)
+    packet[IP].src = str(victim.ip)
 
-    sent = cluster.send(pod, packet)
+    sent = cluster.send(forger, packet)
 
-    sent.is_dropped(pod.node, Table.FROM_POD)
+    sent.is_dropped(forger.node, Table.FROM_POD)
 
 
 def test_a_forged_ip_source_from_outside_is_dropped(
@@ -40,21 +53,44 @@ def test_a_forged_ip_source_from_outside_is_dropped(
 
 
 def test_a_forged_arp_sender_ip_is_dropped(
-    cluster: LiveCluster, pod: Pod, neighbour: Pod, remote: Pod
+    cluster: LiveCluster, forger: Pod, victim: Pod, remote: Pod
 ) -> None:
-    packet = arp_request(pod, remote.ip)
-    packet[ARP].psrc = str(neighbour.ip)
+    packet = arp_request(forger, remote.ip)
+    packet[ARP].psrc = str(victim.ip)
 
-    sent = cluster.send(pod, packet)
+    sent = cluster.send(forger, packet)
 
-    sent.is_dropped(pod.node, Table.FROM_POD)
+    sent.is_dropped(forger.node, Table.FROM_POD)
 
 
 def test_a_forged_arp_sender_mac_is_dropped(
-    cluster: LiveCluster, pod: Pod, neighbour: Pod, remote: Pod
+    cluster: LiveCluster, forger: Pod, victim: Pod, remote: Pod
 ) -> None:
-    packet = arp_request(pod, remote.ip)
-    packet[ARP].hwsrc = neighbour.mac
+    packet = arp_request(forger, remote.ip)
+    packet[ARP].hwsrc = victim.mac
+
+    sent = cluster.send(forger, packet)
+
+    sent.is_dropped(forger.node, Table.FROM_POD)
+
+
+def test_a_pod_that_claims_to_be_its_neighbour_by_arp_mac_and_all_is_dropped(
+    cluster: LiveCluster, forger: Pod, victim: Pod, remote: Pod
+) -> None:
+    packet = arp_request(forger, remote.ip)
+    packet[ARP].psrc, packet[ARP].hwsrc = str(victim.ip), victim.mac
+
+    sent = cluster.send(forger, packet)
+
+    sent.is_dropped(forger.node, Table.FROM_POD)
+
+
+def test_a_pod_that_claims_to_be_its_gateway_by_arp_is_dropped(
+    cluster: LiveCluster, pod: Pod, neighbour: Pod
+) -> None:
+    """Else it would get what its neighbours send out of the cluster."""
+    packet = arp_request(pod, neighbour.ip)
+    packet[ARP].psrc = str(pod.node.gateway)
 
     sent = cluster.send(pod, packet)
 

@@ -16,15 +16,22 @@ from scapy.layers.vxlan import VXLAN
 
 from testbed.model import Protocol
 from testbed.openflow import Table
-from testbed.probe import arp_request, ask, echoing, ip_between, vxlan
+from testbed.probe import (
+    arp_request,
+    ask,
+    echoing,
+    ip_between,
+    send_udp,
+    udp_between,
+    vxlan,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from ipaddress import IPv4Address
 
     from scapy.packet import Packet
 
-    from testbed.probe import LiveCluster, Node, Pod, Sent
+    from testbed.probe import LiveCluster, Pod
 
 pytestmark = pytest.mark.plugins("multitenant")
 
@@ -78,14 +85,6 @@ def friends(tenants: Tenants) -> tuple[Pod, Pod]:
     )
 
 
-def udp(sender: Pod | Node, receiver: Pod | IPv4Address) -> Packet:
-    return ip_between(sender, receiver) / UDP(sport=40009, dport=9)
-
-
-def tell(cluster: LiveCluster, sender: Pod | Node, receiver: Pod) -> Sent:
-    return cluster.send(sender, udp(sender, receiver))
-
-
 def change(cluster: LiveCluster, namespace: str, wish: str) -> str:
     """The NetNamespace as ``oc adm pod-network`` would annotate it."""
     return json.dumps(
@@ -102,7 +101,7 @@ def change(cluster: LiveCluster, namespace: str, wish: str) -> str:
 def test_pods_of_a_tenant_on_one_node_reach_each_other(
     cluster: LiveCluster, pod: Pod, neighbour: Pod, vnid: int
 ) -> None:
-    tell(cluster, pod, neighbour).arrives(neighbour)
+    send_udp(cluster, pod, neighbour).arrives(neighbour)
 
     within = f"priority=100,reg0={vnid:#x},reg1={vnid:#x}"
     assert cluster.hits(pod.node, Table.POLICY, within)
@@ -111,7 +110,7 @@ def test_pods_of_a_tenant_on_one_node_reach_each_other(
 def test_pods_of_a_tenant_on_two_nodes_reach_each_other_by_the_vnid_in_the_header(
     cluster: LiveCluster, pod: Pod, remote: Pod, vnid: int
 ) -> None:
-    sent = tell(cluster, pod, remote)
+    sent = send_udp(cluster, pod, remote)
 
     sent.arrives(remote)
     assert sent.crosses(pod.node.wire)[VXLAN].vni == vnid
@@ -122,7 +121,7 @@ def test_pods_of_a_tenant_on_two_nodes_reach_each_other_by_the_vnid_in_the_heade
 def test_a_pod_of_another_tenant_on_the_node_is_not_reached(
     cluster: LiveCluster, pod: Pod, stranger: Pod
 ) -> None:
-    sent = tell(cluster, pod, stranger)
+    sent = send_udp(cluster, pod, stranger)
 
     sent.is_dropped(pod.node, Table.POLICY)
 
@@ -130,7 +129,7 @@ def test_a_pod_of_another_tenant_on_the_node_is_not_reached(
 def test_a_pod_of_another_tenant_on_another_node_is_not_reached_and_its_node_drops(
     cluster: LiveCluster, pod: Pod, remote_stranger: Pod, vnid: int
 ) -> None:
-    sent = tell(cluster, pod, remote_stranger)
+    sent = send_udp(cluster, pod, remote_stranger)
 
     assert sent.crosses(remote_stranger.node.wire)[VXLAN].vni == vnid
     sent.is_dropped(remote_stranger.node, Table.POLICY)
@@ -151,8 +150,8 @@ def test_every_two_pods_reach_each_other_if_they_share_a_vnid_or_one_is_global(
     sender, *receivers = cluster.pods
     assert tenants.vnid(sender) == 0
     for receiver in receivers:
-        tell(cluster, sender, receiver).arrives(receiver)
-        tell(cluster, receiver, sender).arrives(sender)
+        send_udp(cluster, sender, receiver).arrives(receiver)
+        send_udp(cluster, receiver, sender).arrives(sender)
 
 
 def test_a_namespace_that_was_made_global_has_vnid_0_like_default(
@@ -162,7 +161,7 @@ def test_a_namespace_that_was_made_global_has_vnid_0_like_default(
         lambda p: tenants.vnid(p) == 0 and p.pod.namespace != "default"
     )
 
-    sent = tell(cluster, made_global, pod)
+    sent = send_udp(cluster, made_global, pod)
 
     sent.arrives(pod)
     assert sent.crosses(pod.node.wire)[VXLAN].vni == 0
@@ -174,7 +173,7 @@ def test_what_a_tenant_sends_to_a_global_namespace_keeps_the_tenants_vnid(
 ) -> None:
     other = tenants.pod(lambda p: tenants.vnid(p) == 0 and p.node != pod.node)
 
-    sent = tell(cluster, pod, other)
+    sent = send_udp(cluster, pod, other)
 
     sent.arrives(other)
     assert sent.crosses(pod.node.wire)[VXLAN].vni == vnid
@@ -186,11 +185,11 @@ def test_pods_of_joined_namespaces_reach_each_other(
 ) -> None:
     one, other = friends
 
-    sent = tell(cluster, one, other)
+    sent = send_udp(cluster, one, other)
 
     sent.arrives(other)
     assert sent.crosses(one.node.wire)[VXLAN].vni == tenants.vnid(other)
-    tell(cluster, other, one).arrives(one)
+    send_udp(cluster, other, one).arrives(one)
 
 
 @pytest.mark.parametrize("place", ["stranger", "remote_stranger"])
@@ -208,7 +207,7 @@ def test_arp_is_not_isolated(
 def test_every_node_reaches_every_pod(cluster: LiveCluster) -> None:
     for node in cluster.nodes:
         for pod in cluster.pods:
-            tell(cluster, node, pod).arrives(pod)
+            send_udp(cluster, node, pod).arrives(pod)
         own = f"priority=300,ip,nw_src={node.gateway}"
         assert cluster.hits(node, Table.POLICY, own) >= len(cluster.pods_on(node))
 
@@ -217,7 +216,7 @@ def test_a_vnid_in_the_header_is_believed_of_every_node(
     cluster: LiveCluster, pod: Pod, remote_stranger: Pod, vnid: int
 ) -> None:
     """A node that is taken over is in every tenant at once."""
-    inner = udp(remote_stranger, pod)
+    inner = udp_between(remote_stranger, pod)
     forged = vxlan(inner, source=remote_stranger.node.ip, node=pod.node, vnid=vnid)
 
     cluster.send(cluster.rogue, forged).arrives(pod)
@@ -226,7 +225,7 @@ def test_a_vnid_in_the_header_is_believed_of_every_node(
 def test_a_vnid_that_no_tenant_has_reaches_nobody(
     cluster: LiveCluster, pod: Pod, remote: Pod
 ) -> None:
-    inner = udp(remote, pod)
+    inner = udp_between(remote, pod)
     forged = vxlan(inner, source=remote.node.ip, node=pod.node, vnid=4711)
 
     sent = cluster.send(cluster.rogue, forged)
@@ -240,14 +239,14 @@ def test_a_joined_project_reaches_the_other_and_no_longer_once_isolated(
     namespace = stranger.pod.namespace
     cluster.apply(change(cluster, namespace, f"join:{pod.pod.namespace}"))
 
-    tell(cluster, pod, stranger).arrives(stranger)
-    tell(cluster, remote_stranger, pod).arrives(pod)
+    send_udp(cluster, pod, stranger).arrives(stranger)
+    send_udp(cluster, remote_stranger, pod).arrives(pod)
 
     cluster.apply(change(cluster, namespace, "isolate"))
 
-    tell(cluster, stranger, remote_stranger).arrives(remote_stranger)
-    tell(cluster, pod, stranger).is_dropped(pod.node, Table.POLICY)
-    tell(cluster, remote_stranger, pod).is_dropped(pod.node, Table.POLICY)
+    send_udp(cluster, stranger, remote_stranger).arrives(remote_stranger)
+    send_udp(cluster, pod, stranger).is_dropped(pod.node, Table.POLICY)
+    send_udp(cluster, remote_stranger, pod).is_dropped(pod.node, Table.POLICY)
 
 
 def test_a_project_that_leaves_its_friends_is_alone(
@@ -257,7 +256,7 @@ def test_a_project_that_leaves_its_friends_is_alone(
     cluster.apply(change(cluster, one.pod.namespace, "isolate"))
 
     assert tenants.vnid(one) != tenants.vnid(other)
-    tell(cluster, one, other).is_dropped(other.node, Table.POLICY)
+    send_udp(cluster, one, other).is_dropped(other.node, Table.POLICY)
 
 
 def test_a_project_made_global_reaches_all_and_is_reached_by_all(
@@ -265,10 +264,10 @@ def test_a_project_made_global_reaches_all_and_is_reached_by_all(
 ) -> None:
     with cluster.applied(change(cluster, stranger.pod.namespace, "global")):
         for other in (pod, *friends):
-            tell(cluster, stranger, other).arrives(other)
-            tell(cluster, other, stranger).arrives(stranger)
+            send_udp(cluster, stranger, other).arrives(other)
+            send_udp(cluster, other, stranger).arrives(stranger)
 
-    tell(cluster, pod, stranger).is_dropped(pod.node, Table.POLICY)
+    send_udp(cluster, pod, stranger).is_dropped(pod.node, Table.POLICY)
 
 
 def test_another_tenants_service_is_not_reached(

@@ -9,7 +9,7 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
 
 from testbed.openflow import Table
-from testbed.probe import arp_request, ip_between, vxlan
+from testbed.probe import arp_request, ip_between, udp_between, vxlan
 
 if TYPE_CHECKING:
     from testbed.probe import LiveCluster, Node, Pod
@@ -50,6 +50,21 @@ def test_a_rogue_vtep_that_forges_the_inner_source_is_dropped(
 ) -> None:
     rogue = cluster.rogue
     inner = ip_between(remote, pod) / UDP(sport=40009, dport=9)
+
+    sent = cluster.send(rogue, vxlan(inner, source=rogue.ip, node=node))
+
+    sent.is_dropped(node, Table.FROM_VXLAN)
+
+
+@pytest.mark.parametrize("inwards", [True, False], ids=["inwards", "outwards"])
+def test_a_rogue_vtep_does_not_get_past_it_between_the_cluster_and_outside(
+    cluster: LiveCluster, node: Node, pod: Pod, remote: Pod, *, inwards: bool
+) -> None:
+    """Egress IPs need both ways through tunnels, from other nodes."""
+    rogue = cluster.rogue
+    inner = udp_between(remote, cluster.external)
+    if inwards:
+        inner = udp_between(cluster.external, pod.ip)
 
     sent = cluster.send(rogue, vxlan(inner, source=rogue.ip, node=node))
 

@@ -2,8 +2,9 @@
 
 ``pytest scenarios/ --prove-red`` deletes, after each scenario that passed, one of the
 flows it hit (those that drop first, then from the end of the pipeline back), runs it
-again from the start, puts the flow back, and goes on until the scenario has failed for
-it. What the scenario applies does not bring the flow back.
+again, puts the flow back, and goes on until the scenario has failed for it. What the
+scenario applies does not bring the flow back; what its fixtures applied is there when
+it begins. ``testbed mutate`` asks the opposite question: which scenario notices?
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from testbed.errors import SDNError
+from testbed.mutation.fault import Deletion, FlowFault
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from testbed.openflow import Flow
-    from testbed.probe import LiveCluster, Node
+    from testbed.probe import LiveCluster
+    from testbed.topology import Topology
 
 _PATIENCE = 0.5
 """Seconds to wait for what is not going to come."""
@@ -45,14 +48,17 @@ class RedProof:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None]:
         """Run a scenario, then run it again until it fails."""
-        yield
         live: LiveCluster | None = getattr(item, "funcargs", {}).get("cluster")
-        if live is None:
+        prepared = live.topology if live else None
+        yield
+        if live is None or prepared is None:
             return
         scenario = item.nodeid.rpartition("/")[2]
         patience, live.patience = live.patience, _PATIENCE
         try:
-            red = next(_failures(item, live, scenario), Red(scenario=scenario))
+            red = next(
+                _failures(item, live, prepared, scenario), Red(scenario=scenario)
+            )
         finally:
             live.patience = patience
         self.seen.append(red)
@@ -70,9 +76,12 @@ class RedProof:
             terminalreporter.write_line(f"    ! {red.failure}")
 
 
-def _failures(item: pytest.Item, live: LiveCluster, scenario: str) -> Iterator[Red]:
+def _failures(
+    item: pytest.Item, live: LiveCluster, prepared: Topology, scenario: str
+) -> Iterator[Red]:
     for node, flow in list(_hit(live)):
-        with live.without_flow(node, flow):
+        live.become(prepared)
+        with live.broken(FlowFault.of(node, flow, Deletion())):
             live.start_scenario()
             try:
                 item.runtest()
@@ -84,8 +93,7 @@ def _failures(item: pytest.Item, live: LiveCluster, scenario: str) -> Iterator[R
             yield Red(scenario=scenario, flow=f"{node}: {flow}", failure=failure)
 
 
-def _hit(live: LiveCluster) -> Iterator[tuple[Node, Flow]]:
+def _hit(live: LiveCluster) -> Iterator[tuple[str, Flow]]:
     """The flows a scenario hit, the likeliest to matter first."""
-    nodes = {node.name: node for node in live.nodes}
-    hit = [(nodes[name], flow) for name, flow, _ in live.flows_hit()]
+    hit = [(node, flow) for node, flow, _ in live.flows_hit()]
     yield from sorted(hit, key=lambda pair: (not pair[1].drops, -pair[1].table))

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import argparse
 import ast
-import re
+import shlex
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 
 FIXTURES = frozenset({"cluster", "running_cluster"})
 """What a test must ask for to be run in a sandbox."""
+
+LIVE = pytest.StashKey["LiveCluster"]()
+"""The cluster of an item, from when its fixture has it."""
+
+_LAST = pytest.StashKey[pytest.Item]()
+"""The item that had the cluster last."""
 
 TOPOLOGIES = {
     "subnet": "four-node.yaml",
@@ -52,7 +58,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="captures",
         help="where the packets of failed scenarios are kept (default: %(default)s)",
     )
+    group.addoption(
+        "--keep-captures",
+        action="store_true",
+        help="keep the packets of all scenarios",
+    )
+    group.addoption(
+        "--report",
+        metavar="DIR",
+        help="make a page of the run, DIR/index.html: each scenario, and where its "
+        "packets went",
+    )
     group.addoption("--in-sandbox", action="store_true", help=argparse.SUPPRESS)
+    group.addoption("--mutation-worker", metavar="PLUGIN", help=argparse.SUPPRESS)
     group.addoption(
         "--prove-red",
         action="store_true",
@@ -63,14 +81,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="print which kinds of flows the scenarios hit, and which none does",
     )
+    group.addoption(
+        "--flow-coverage-report",
+        metavar="DIR",
+        help="write it, flow by flow, to DIR/index.html and DIR/coverage.json",
+    )
+    group.addoption(
+        "--flow-coverage-fail-under",
+        metavar="PERCENT",
+        type=float,
+        help="fail if fewer kinds of flows were hit",
+    )
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
-    """Run the whole session again inside a sandbox if any test asks for a cluster."""
+    """Run the whole session again inside a sandbox if any test asks for a cluster.
+
+    With pytest-xdist, whose own hook comes before this one, it is the workers that get
+    a sandbox each.
+    """
     option = config.option
     if option.in_sandbox or option.collectonly or option.showfixtures:
         return None
+    if hasattr(config, "workerinput"):
+        return None  # started by pytest-xdist, and where it should be
     if not any(_wants_cluster(path) for path in _test_files(config)):
         return None
     from testbed.emulation import sandbox
@@ -81,9 +115,28 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         capture.suspend_global_capture(in_=True)
     arguments = [str(argument) for argument in config.invocation_params.args]
     try:
-        return sandbox.run([sys.executable, "-m", "pytest", "--in-sandbox", *arguments])
+        if config.getoption("dist", "no") == "no":
+            program = [sys.executable, "-m", "pytest", "--in-sandbox"]
+            return sandbox.run([*program, *arguments])
+        if option.prove_red:
+            raise pytest.UsageError("--prove-red goes without -n")
+        sandbox.run(["true"])  # what keeps a worker from it is better said here
     except PrerequisiteError as error:
         raise pytest.UsageError(str(error)) from error
+    if capture:
+        capture.resume_global_capture()
+    option.in_sandbox = True
+    return None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config, specs: list[Any]) -> None:
+    """Start each worker of pytest-xdist in a sandbox of its own."""
+    if config.option.in_sandbox:
+        from testbed.emulation import sandbox
+
+        for spec in specs:
+            spec.python = shlex.join(sandbox.python_argv())
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -97,10 +150,31 @@ def pytest_configure(config: pytest.Config) -> None:
         from testbed.prove import RedProof
 
         config.pluginmanager.register(RedProof(), "testbed-prove-red")
-    if config.getoption("--flow-coverage"):
-        from testbed.coverage import FlowCoverage
+    if config.option.in_sandbox and config.option.mutation_worker:
+        from testbed.mutation.worker import Worker
 
-        config.pluginmanager.register(FlowCoverage(), "testbed-flow-coverage")
+        Worker.register(config, config.option.mutation_worker)
+    if config.option.report:
+        from testbed.report.plugin import RunReport
+
+        report = RunReport(Path(config.option.report))
+        config.pluginmanager.register(report, "testbed-report")
+    _measure_flow_coverage(config)
+
+
+def _measure_flow_coverage(config: pytest.Config) -> None:
+    option = config.option
+    directory = option.flow_coverage_report
+    fail_under = option.flow_coverage_fail_under
+    if directory or fail_under is not None:
+        option.flow_coverage = True
+    if option.flow_coverage:
+        from testbed.coverage import plugin
+
+        coverage = plugin.FlowCoverage(
+            directory=Path(directory) if directory else None, fail_under=fail_under
+        )
+        config.pluginmanager.register(coverage, plugin.NAME)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -169,17 +243,39 @@ def running_cluster(
         LiveCluster.attach(loaded) as live,
     ):
         yield live
+        if (item := pytestconfig.stash.get(_LAST, None)) and not _is_mutating(item):
+            from testbed.report.items import note_cluster_end
+
+            note_cluster_end(item)
 
 
 @pytest.fixture
-def cluster(running_cluster: LiveCluster) -> Iterator[LiveCluster]:
+def cluster(
+    request: pytest.FixtureRequest, running_cluster: LiveCluster
+) -> Iterator[LiveCluster]:
     """The running cluster, with nothing sent, seen or counted yet.
 
     What a scenario changes is changed back after it.
     """
+    request.node.stash[LIVE] = running_cluster
+    request.config.stash[_LAST] = request.node
     running_cluster.start_scenario()
     yield running_cluster
     running_cluster.restore()
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """Note what a scenario leaves behind as soon as it ends."""
+    failed = True
+    try:
+        yield
+        failed = False
+    finally:
+        if LIVE in item.stash and not _is_mutating(item):
+            from testbed.report.items import note_end
+
+            note_end(item, failed=failed)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -188,27 +284,16 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Tell the story of a scenario that failed, and keep its packets."""
     report = yield
-    live = getattr(item, "funcargs", {}).get("cluster")
-    if live is not None and report.when == "call" and report.failed:
-        from testbed.errors import SDNError
-        from testbed.probe import LiveCluster
-        from testbed.probe.story import tell, write_capture
+    if LIVE in item.stash and not _is_mutating(item):
+        from testbed.report.items import note_report
 
-        if not isinstance(live, LiveCluster):
-            return report  # a fixture of that name that is not ours
-        name = re.sub(r"[^\w.-]+", "_", item.nodeid.rpartition("/")[2])
-        capture = Path(item.config.getoption("--captures")) / f"{name}.pcapng"
-        try:
-            write_capture(live, capture)
-            kept = f"capture of all taps: {capture.resolve()}"
-        except OSError as error:
-            kept = f"no capture of the taps: {error}"
-        try:
-            story = tell(live)
-        except SDNError as error:
-            story = f"no story: {error}"
-        report.sections.append(("testbed", f"{story}\n{kept}"))
+        note_report(item, report)
     return report
+
+
+def _is_mutating(item: pytest.Item) -> bool:
+    """Whether scenarios fail by the hundred, and are meant to."""
+    return bool(item.config.option.mutation_worker)
 
 
 def _plugin_of(topology: Path) -> str:

@@ -6,26 +6,59 @@ by the command that needs it, so that ``testbed down`` does not wait for Mininet
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 COULD_NOT = 2
 """The exit status of a command that could not run."""
+
+HALFWAY = (
+    "the testbed is neither what it was nor what it was to be; "
+    "take it down and build it anew"
+)
+"""What is to be said of a change that failed after it had begun."""
+
+_SHORTAGES = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.EAGAIN,
+}
+"""What a machine may run out of; every other ``OSError`` is a mistake of ours."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command line (by default this process's) and exit with its status."""
     from testbed.cli.app import app
-    from testbed.errors import SDNError
+
+    with explained():
+        app(arguments)
+    sys.exit(0)
+
+
+@contextlib.contextmanager
+def explained() -> Iterator[None]:
+    """End this process with one line for what keeps a command from running."""
+    from testbed.errors import EmulationError, SDNError
 
     try:
-        app(arguments)
+        yield
     except SDNError as error:
         sys.exit(explain(error))
-    sys.exit(0)
+    except OSError as error:
+        if error.errno not in _SHORTAGES:
+            raise
+        where = error.filename or "while writing"
+        said = (error.strerror or str(error)).lower()
+        sys.exit(explain(EmulationError(f"{where}: {said}")))
 
 
 def explain(error: Exception) -> int:

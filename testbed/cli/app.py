@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING
 import typer
 
 from testbed.cli.apply import apply, delete
+from testbed.cli.doctor import doctor
 from testbed.cli.execute import execute
 from testbed.cli.flows import flows
+from testbed.cli.import_dump import import_dump
+from testbed.cli.mutate import mutate
+from testbed.cli.questions import expect, explain, matrix, probe, trace
 from testbed.cli.running import down, list_running
 from testbed.cli.status import status
 from testbed.cli.up import up
@@ -36,6 +40,13 @@ _add(
     "testbed up",
     "testbed up --topology my-cluster.yaml --name mine --datapath netdev",
 )
+_add(
+    "doctor",
+    doctor,
+    "testbed doctor",
+    "testbed doctor --topology customer.yaml",
+    "testbed doctor --json | jq '.checks[] | select(.state != \"ok\")'",
+)
 _add("down", down, "testbed down", "testbed down mine", "testbed down --all")
 _add("list", list_running, "testbed list", "testbed list --json | jq '.[].name'")
 _add("status", status, "testbed status", "testbed status mine --json")
@@ -59,4 +70,48 @@ _add(
     "testbed flows oc-04",
     "testbed flows oc-04 --topology my-cluster.yaml --json",
     "testbed flows oc-04 --live | grep -v n_packets=0",
+)
+_add(
+    "probe",
+    probe,
+    "testbed probe lab/client-a lab/client-b",
+    "testbed probe lab/client-a svc:default/registry-console --json",
+    "testbed probe node:oc-01 10.131.1.241 --proto udp --dport 53",
+)
+_add(
+    "explain",
+    explain,
+    "testbed explain lab/client-a kube-service-catalog/apiserver-x5nq4 --dport 6443",
+)
+_add(
+    "trace",
+    trace,
+    "testbed trace lab/client-a external:external --dport 443",
+    "testbed trace shop/web backend/db-0 --dport 3306 -t customer.yaml",
+)
+_add(
+    "expect",
+    expect,
+    "testbed expect shop/web backend/db-0 --dport 3306 -t customer.yaml",
+)
+_add(
+    "matrix",
+    matrix,
+    "testbed matrix",
+    "testbed matrix --from shop --to backend,app=db --protocols icmp,tcp:3306",
+    "testbed matrix --json | jq '.[] | select(.agrees | not).line'",
+)
+_add(
+    "mutate",
+    mutate,
+    "testbed mutate",
+    "testbed mutate --plugin multitenant --fail-under 95 --json",
+    "testbed mutate -k spoofing --only table=20 --jobs 1",
+)
+_add(
+    "import",
+    import_dump,
+    "testbed import openshift-sdn-debug-2019-05-12.tgz -o tonight",
+    "testbed import sosreport-oc-04.tar.xz customer.yaml -o tonight --force",
+    "ssh oc-04 ovs-ofctl -O OpenFlow13 dump-flows br0 | testbed import - -o tonight",
 )

@@ -2,6 +2,8 @@
 
 import contextlib
 import fcntl
+import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,13 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from testbed.cli import COULD_NOT
+from testbed.cli import COULD_NOT, HALFWAY
 from testbed.cli.options import TOPOLOGY, NameOption, built_testbed, registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from testbed.emulation.registry import RunningTestbed
+    from testbed.errors import SDNError
     from testbed.topology import Topology
 
 _STDIN = Path("/dev/stdin")
@@ -69,9 +72,13 @@ def _changing(name: str | None) -> "Iterator[tuple[RunningTestbed, Topology]]":
 
     testbed = built_testbed(name)
     path = testbed.inside(TOPOLOGY)
-    with path.open() as locked:
+    # Not the file, which a change replaces.
+    locked = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
         fcntl.flock(locked, fcntl.LOCK_EX)
         yield testbed, load(path)
+    finally:
+        os.close(locked)
 
 
 def _change(testbed: "RunningTestbed", before: "Topology", after: "Topology") -> None:
@@ -80,19 +87,39 @@ def _change(testbed: "RunningTestbed", before: "Topology", after: "Topology") ->
     for warning in after.warnings:
         if warning not in before.warnings:
             typer.echo(warning, err=True)
-    done = subprocess.run(
-        [
-            *sandbox.enter_argv(testbed.pid),
-            *(sys.executable, "-m", "testbed.cli.changer"),
-        ],
-        input=after.text(),
-        text=True,
-        check=False,
-    )
-    if done.returncode:
+    # A change that has begun is not left halfway by Ctrl-C; its deadlines end it.
+    heeded = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        done = subprocess.run(
+            [
+                *sandbox.enter_argv(testbed.pid),
+                *(sys.executable, "-m", "testbed.cli.changer"),
+            ],
+            input=after.text(),
+            text=True,
+            check=False,
+            start_new_session=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, heeded)
+    if done.returncode == COULD_NOT:
         raise typer.Exit(COULD_NOT)  # it has said why
-    registry().update(replace(testbed, pods=len(after.cluster.pods)))
+    if done.returncode:
+        raise _killed(testbed, done.returncode)
+    registry().update(testbed, replace(testbed, pods=len(after.cluster.pods)))
     typer.echo("\n".join(_told(before, after)) or "nothing changed")
+
+
+def _killed(testbed: "RunningTestbed", status: int) -> "SDNError":
+    """What to say of a changer that could not say it."""
+    from testbed.errors import DeadlineError, EmulationError, NotFoundError
+    from testbed.process import wait_until
+
+    with contextlib.suppress(DeadlineError):
+        # The changer of a testbed that is taken down ends before its PID 1.
+        wait_until(lambda: not testbed.runs, timeout=1, what="it is down")
+        return NotFoundError(f"testbed {testbed.name} was taken down meanwhile")
+    return EmulationError(f"the change was killed ({status}); {HALFWAY}")
 
 
 def _told(before: "Topology", after: "Topology") -> "Iterator[str]":

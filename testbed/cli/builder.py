@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from testbed.cli import explain
+from testbed.cli import explained
 from testbed.cli.options import TOPOLOGY
 from testbed.emulation.build import running_cluster
 from testbed.emulation.wiring import Datapath
-from testbed.errors import SDNError
 from testbed.topology import loads
 
 if TYPE_CHECKING:
@@ -27,9 +27,10 @@ _STEPS_BESIDES_NODES = 2
 def main() -> NoReturn:
     """Build the cluster and end without taking it down."""
     try:
-        _build(Datapath(sys.argv[1]))
-    except SDNError as error:
-        sys.exit(explain(error))
+        with explained():
+            _build(Datapath(sys.argv[1]))
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
 
 
 def _build(datapath: Datapath) -> NoReturn:

@@ -8,34 +8,29 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from testbed.cli import explain
+from testbed.cli import HALFWAY, explain, explained
 from testbed.cli.options import TOPOLOGY
-from testbed.emulation.changes import change_cluster, refuse_rebuilds
+from testbed.emulation.changes import change_cluster, check_switches, refuse_rebuilds
 from testbed.errors import EmulationError, SDNError
+from testbed.process import write_whole
 from testbed.topology import load, loads
 
 if TYPE_CHECKING:
     from typing import NoReturn
 
-_HALFWAY = (
-    "the testbed is neither what it was nor what it was to be; "
-    "take it down and build it anew"
-)
-
 
 def main() -> NoReturn:
     """Make the cluster what stdin says, and note that it is."""
-    try:
+    with explained():
         text = sys.stdin.read()
         before, after = load(TOPOLOGY).cluster, loads(text, "stdin").cluster
         refuse_rebuilds(before, after)
-    except SDNError as error:
-        sys.exit(explain(error))
+        check_switches(before)
     try:
         change_cluster(before, after)
-    except SDNError as error:
-        sys.exit(explain(EmulationError(f"{error}; {_HALFWAY}")))
-    TOPOLOGY.write_text(text)
+        write_whole(TOPOLOGY, text)
+    except (SDNError, OSError) as error:
+        sys.exit(explain(EmulationError(f"{error}; {HALFWAY}")))
     sys.exit(0)
 
 

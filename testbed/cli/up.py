@@ -1,9 +1,11 @@
 """``testbed up``."""
 
+import contextlib
 import os
+import signal
 import sys
 from dataclasses import replace
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +17,9 @@ from testbed.emulation.registry import (
     process_start_time,
 )
 from testbed.emulation.wiring import Datapath
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def up(
@@ -60,13 +65,14 @@ def up(
     builder = [sys.executable, "-m", "testbed.cli.builder", testbed.datapath]
     try:
         with (
+            _ended_in_order(),
             path.open() as text,
             testbeds.claim(testbed),
             sandbox.kept(builder, stdin=text.fileno()) as pid,
         ):
             start_time = process_start_time(pid)
             testbeds.update(
-                replace(testbed, pid=pid, start_time=start_time, ready=True)
+                testbed, replace(testbed, pid=pid, start_time=start_time, ready=True)
             )
     except CommandError as error:
         if error.returncode != COULD_NOT:
@@ -80,6 +86,27 @@ def up(
         f"type: testbed status{'' if name == DEFAULT_NAME else f' {name}'}",
         err=True,
     )
+
+
+@contextlib.contextmanager
+def _ended_in_order() -> "Iterator[None]":
+    """Leave ``with`` blocks on SIGTERM and SIGHUP too, unless they are ignored."""
+
+    def leave(number: int, _: object) -> None:
+        sys.exit(128 + number)
+
+    heeded = [
+        number
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is signal.SIG_DFL
+    ]
+    for number in heeded:
+        signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number in heeded:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _show_cursor() -> None:

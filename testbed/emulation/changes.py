@@ -2,7 +2,8 @@
 
 The SDN's own order: ports and addresses first, then the flows of each node as one
 bundle in which untouched flows keep their counters, then iptables in one transaction
-per table. What is running afterwards is what a fresh build would run.
+per table. What is running afterwards is what a fresh build would run, but for a fault
+that is wanted: a proof that a scenario can fail.
 
 Source: openshift/origin release-3.11 pkg/network/node (pod.go, subnets.go, egressip.go)
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import concurrent.futures
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from testbed.emulation import machines
 from testbed.emulation.announce import announce
@@ -42,7 +43,7 @@ from testbed.ovs import (
     change_ports,
     set_hardware_address,
 )
-from testbed.pipeline import cluster_flows
+from testbed.pipeline import cluster_flows, node_flows
 from testbed.process import run
 
 if TYPE_CHECKING:
@@ -50,22 +51,85 @@ if TYPE_CHECKING:
 
     from testbed.emulation.machines import Machine
     from testbed.model import Cluster, HostSubnet, Pod
+    from testbed.openflow import Flow
     from testbed.pipeline import ClusterFlows
 
 
-def change_cluster(before: Cluster, after: Cluster) -> None:
+class Fault(Protocol):
+    """What one node is programmed with in the place of what it should be."""
+
+    @property
+    def node(self) -> str:
+        """The node's name."""
+
+    def flows(self, computed: Sequence[Flow]) -> tuple[Flow, ...]:
+        """The flows for its br0 instead of those computed."""
+
+    def rules(self, computed: str) -> str:
+        """The input for its ``iptables-restore`` instead of that computed."""
+
+
+def change_cluster(
+    before: Cluster, after: Cluster, *, fault: Fault | None = None
+) -> None:
     """Change the cluster that runs in this sandbox.
 
     Args:
         before: what it is.
         after: what it is to be.
+        fault: what is wrong with one node, before and after.
 
     Raises:
         EmulationError: it differs in something that takes a fresh build.
         SwitchError, CommandError: a node refused its part; others may have done theirs.
     """
     refuse_rebuilds(before, after)
-    _Change(before, after).make()
+    check_switches(before)
+    _Change(before, after, fault).make()
+
+
+def break_node(cluster: Cluster, fault: Fault) -> None:
+    """Program a node of a running cluster with a fault.
+
+    Raises:
+        FlowRejectedError, CommandError: Open vSwitch or iptables would not have it.
+    """
+    _program(cluster, fault, broken=True)
+
+
+def mend_node(cluster: Cluster, fault: Fault) -> None:
+    """Program a node that had a fault with what it should have."""
+    _program(cluster, fault, broken=False)
+
+
+def _program(cluster: Cluster, fault: Fault, *, broken: bool) -> None:
+    node = cluster.node(fault.node)
+    flows = node_flows(cluster, node)
+    switch = Switch(run_dir=node_run_dir(node))
+    switch.replace_flows(fault.flows(flows) if broken else flows)
+    machine = next(item for item in machines.load() if item.name == node.name)
+    for rules in _all_rules(cluster, node, Datapath(machines.load_datapath())):
+        faulty = fault.rules(rules)
+        if faulty != rules:
+            machine.run("iptables-restore", stdin=faulty if broken else rules)
+
+
+def _all_rules(cluster: Cluster, node: HostSubnet, datapath: Datapath) -> list[str]:
+    """What a node's ``iptables-restore`` is fed with."""
+    rules = [node_rules(cluster, node)]
+    if datapath is Datapath.NETDEV:
+        rules.append(marks_by_sender(cluster, node))
+    return rules
+
+
+def check_switches(cluster: Cluster) -> None:
+    """See that every node's switch runs, before a change is begun.
+
+    Raises:
+        SwitchError: a daemon has died.
+    """
+    for node in cluster.nodes:
+        SwitchDaemons(run_dir=node_run_dir(node)).check()
 
 
 def refuse_rebuilds(before: Cluster, after: Cluster) -> None:
@@ -116,6 +180,7 @@ def _identity(pod: Pod) -> tuple[object, ...]:
 class _Change:
     before: Cluster
     after: Cluster
+    fault: Fault | None
 
     def make(self) -> None:
         running = {machine.name: machine for machine in machines.load()}
@@ -229,17 +294,23 @@ class _Change:
             change_ports(daemons.database_socket, "br0", added=ports)
             configure_pods(self.after, node, come, machines=running, datapath=datapath)
         self._change_egress_ips(old, node, machine)
+        fault = self.fault if self.fault and self.fault.node == node.name else None
         if flows:
-            Switch(run_dir=run_dir).replace_flows(flows.of(node))
-        rules = node_rules(self.after, node)
-        if rules != node_rules(self.before, old):
-            machine.run("iptables-restore", stdin=rules)
+            computed = flows.of(node)
+            Switch(run_dir=run_dir).replace_flows(
+                fault.flows(computed) if fault else computed
+            )
+        for had, has in zip(
+            _all_rules(self.before, old, datapath),
+            _all_rules(self.after, node, datapath),
+            strict=True,
+        ):
+            if had != has:
+                machine.run(
+                    "iptables-restore", stdin=fault.rules(has) if fault else has
+                )
         for options in stale_conversations(self.before, self.after, node):
             _forget_conversations(machine, options)
-        if datapath is Datapath.NETDEV:
-            marks = marks_by_sender(self.after, node)
-            if marks != marks_by_sender(self.before, old):
-                machine.run("iptables-restore", stdin=marks)
         if hosts_file(self.after) != hosts_file(self.before):
             reread_names(run_dir, self.after)
 

@@ -21,6 +21,9 @@ from typing import NoReturn
 STDIO = 3
 """How many descriptors the owner sends first: stdin, stdout, stderr."""
 
+READY = b"\0"
+"""What the owner is sent when the sandbox is one; then the program's exit status."""
+
 MARK = Path("/run/testbed/sandbox")
 """Exists inside a sandbox, and nowhere else."""
 
@@ -33,7 +36,11 @@ def main() -> NoReturn:
     owner = socket.socket(fileno=int(descriptor))
     owner.set_inheritable(False)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
-    prepare()
+    try:
+        prepare()
+    except (OSError, subprocess.CalledProcessError) as error:
+        sys.exit(str(error))  # the owner tells it
+    owner.send(READY)
     wakeup, child_died = os.pipe()
     os.set_blocking(child_died, False)
     signal.set_wakeup_fd(child_died, warn_on_full_buffer=False)
@@ -52,7 +59,8 @@ def main() -> NoReturn:
 
 def prepare() -> None:
     """Give the sandbox a private /run, its own /sys and a loopback."""
-    _run("mount", "-t", "tmpfs", "tmpfs", "/run")
+    # Before /run is its own: no notes of mounts in the one outside.
+    _run("mount", "--no-mtab", "-t", "tmpfs", "tmpfs", "/run")
     for directory in _DIRECTORIES:
         Path(directory).mkdir(parents=True)
     MARK.touch()
@@ -118,11 +126,15 @@ def _reap() -> list[tuple[int, int]]:
 
 
 def _keep() -> NoReturn:
-    """Bury the dead for ever; only a SIGKILL from outside ends it."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+    """Bury the dead until somebody asks for the end: a user, or the machine's."""
+    ends = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, {*ends, signal.SIGCHLD})
+    # Ignored ones would not even be waited for.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     while True:
         _reap()
-        signal.sigwait([signal.SIGCHLD])
+        if (received := signal.sigwait({*ends, signal.SIGCHLD})) in ends:
+            sys.exit(128 + received)
 
 
 if __name__ == "__main__":

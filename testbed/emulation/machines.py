@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from testbed.errors import EmulationError, PrerequisiteError
-from testbed.process import run
+from testbed.process import run, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -152,7 +152,7 @@ def save(machines: Iterable[Machine], datapath: str) -> None:
         "datapath": datapath,
         "machines": [asdict(machine) for machine in machines],
     }
-    FILE.write_text(json.dumps(noted))
+    write_whole(FILE, json.dumps(noted))
 
 
 def load(file: Path = FILE) -> tuple[Machine, ...]:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from testbed.model import Cluster, HostSubnet
 
-_TIMEOUT = 10.0
+_TIMEOUT = 60.0
 NAMES = "dnsmasq.hosts"
 """The file of names that a node's dnsmasq serves, in the node's run directory."""
 

@@ -2,7 +2,8 @@
 
 A testbed is named by the process that holds its sandbox: PID 1, or while it is being
 built the process that builds it. A file whose process is gone is removed by the next
-one that looks.
+one that looks, and so is half a file: they are put in place whole, so the machine went
+down while this one was written, and its testbed too.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 DEFAULT_NAME = "default"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_UNFINISHED = ".new"
 _DEATH_TIMEOUT = 10.0
 
 
@@ -56,6 +58,14 @@ class RunningTestbed:
     nodes: int
     pods: int
     created: str
+
+    def is_same_as(self, other: RunningTestbed) -> bool:
+        """Whether both are one testbed, though it may have changed since."""
+        return (self.name, self.pid, self.start_time) == (
+            other.name,
+            other.pid,
+            other.start_time,
+        )
 
     @property
     def runs(self) -> bool:
@@ -101,12 +111,17 @@ class Registry:
     """The testbeds noted in one directory, which is made if it is missing.
 
     Raises:
-        EmulationError: others may write to the directory.
+        EmulationError: it cannot be made, or others may write to it.
     """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except FileExistsError:
+            pass  # and is told below
+        except OSError as error:
+            raise _unusable(directory, error) from error
         found = directory.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
             raise EmulationError(f"{directory} is not a directory of this user")
@@ -162,16 +177,24 @@ class Registry:
             self.forget(testbed)
             raise
 
-    def update(self, testbed: RunningTestbed) -> None:
-        """Note what a claimed testbed has become."""
+    def update(self, testbed: RunningTestbed, now: RunningTestbed) -> None:
+        """Note what a testbed that was claimed has become.
+
+        Raises:
+            NotFoundError: it has been taken down meanwhile.
+        """
         with self._lock():
-            self._write(testbed)
+            noted = _read(self._path(testbed.name))
+            if not noted or not noted.is_same_as(testbed):
+                raise NotFoundError(f"testbed {testbed.name} was taken down meanwhile")
+            self._write(now)
 
     def forget(self, testbed: RunningTestbed) -> None:
         """Remove a testbed's file, unless the name is another's by now."""
-        with self._lock(), contextlib.suppress(FileNotFoundError):
+        with self._lock():
             path = self._path(testbed.name)
-            if _read(path) == testbed:
+            noted = _read(path)
+            if noted and noted.is_same_as(testbed):
                 path.unlink()
 
     def end(self, testbed: RunningTestbed) -> None:
@@ -192,7 +215,10 @@ class Registry:
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
-        descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            raise _unusable(self._directory, error) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
@@ -200,10 +226,12 @@ class Registry:
             os.close(descriptor)
 
     def _alive(self) -> tuple[RunningTestbed, ...]:
+        for path in self._directory.glob(f"*{_UNFINISHED}"):
+            path.unlink()  # its writer was killed: who writes has the lock
         alive = []
         for path in sorted(self._directory.glob("*.json")):
             testbed = _read(path)
-            if testbed.runs:
+            if testbed and testbed.runs:
                 alive.append(testbed)
             else:
                 path.unlink()
@@ -213,16 +241,42 @@ class Registry:
         return self._directory / f"{name}.json"
 
     def _write(self, testbed: RunningTestbed) -> None:
-        written = self._directory / f"{testbed.name}.new"
-        written.write_text(json.dumps(asdict(testbed)))
-        written.rename(self._path(testbed.name))
+        written = self._directory / f"{testbed.name}{_UNFINISHED}"
+        try:
+            written.write_text(json.dumps(asdict(testbed)))
+            written.rename(self._path(testbed.name))
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                written.unlink(missing_ok=True)
+            raise _unusable(written, error) from error
 
 
-def _read(path: Path) -> RunningTestbed:
+def _read(path: Path) -> RunningTestbed | None:
+    """What a file says, or nothing if there is none or not the whole of it.
+
+    Raises:
+        EmulationError: it says something else, as another version would.
+    """
     try:
-        return RunningTestbed(**json.loads(path.read_text()))
-    except (ValueError, TypeError) as error:
-        raise EmulationError(f"{path} describes no testbed; type: rm {path}") from error
+        fields = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    except OSError as error:
+        raise EmulationError(f"{path} cannot be read; type: rm -r {path}") from error
+    try:
+        return RunningTestbed(**fields)
+    except TypeError as error:
+        raise EmulationError(
+            f"{path} is another version's; take that testbed down with it, "
+            f"or type: rm {path}"
+        ) from error
+
+
+def _unusable(path: Path, error: OSError) -> EmulationError:
+    return EmulationError(
+        f"cannot note testbeds in {path}: {(error.strerror or str(error)).lower()}; "
+        "TESTBED_STATE_DIR names another directory"
+    )
 
 
 def _taken(other: RunningTestbed) -> str:

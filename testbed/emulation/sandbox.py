@@ -22,13 +22,25 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from testbed.emulation.init import MARK
-from testbed.errors import CommandError, PrerequisiteError
+from testbed.emulation.init import MARK, READY
+from testbed.emulation.visitor import SI_KERNEL, program_path
+from testbed.errors import CommandError, EmulationError, PrerequisiteError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+
+REFUSAL = "cannot create a sandbox"
+"""What the message begins with where this user may not."""
 
 _FORWARDED = {signal.SIGTERM, signal.SIGHUP, signal.SIGINT}
+
+_SWITCHES: Mapping[str, tuple[str, str]] = {
+    "kernel.unprivileged_userns_clone": ("0", "1"),
+    "kernel.apparmor_restrict_unprivileged_userns": ("1", "0"),
+    "user.max_user_namespaces": ("0", "10000"),
+}
+"""Sysctls that keep users from a sandbox: the value that does, one that does not."""
+
 _NAMESPACES = ("--net", "--mount", "--pid", "--ipc", "--uts")
 
 
@@ -46,15 +58,28 @@ def run(program: Sequence[str]) -> int:
     Raises:
         PrerequisiteError: this user may not create the namespaces.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, {*_FORWARDED, signal.SIGCHLD})
-    process, owner = _unshare(program, mode="end", new_session=False)
-    with owner:
-        while process.poll() is None:
-            received = signal.sigwaitinfo({*_FORWARDED, signal.SIGCHLD})
-            # What a terminal sends has reached the program already.
-            if received.si_signo in _FORWARDED and received.si_pid:
-                _forward(owner, received.si_signo)
-        return _status(process, owner)
+    watched = {*_FORWARDED, signal.SIGCHLD}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, watched)
+    try:
+        process, owner = _unshare(program, mode="end", new_session=False)
+        with owner:
+            while process.poll() is None:
+                received = signal.sigwaitinfo(watched)
+                # What a terminal sends has reached the program already.
+                if received.si_signo in _FORWARDED and received.si_code != SI_KERNEL:
+                    _forward(owner, received.si_signo)
+            return _status(process, owner)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def python_argv() -> tuple[str, ...]:
+    """What to put before a Python's arguments to run it in a sandbox of its own.
+
+    Program and sandbox end with the process that starts this command line.
+    """
+    python = (sys.executable, "-m", "testbed.emulation.sandbox", sys.executable)
+    return ("setpriv", "--pdeathsig", "KILL", *python)
 
 
 @contextlib.contextmanager
@@ -71,13 +96,17 @@ def kept(program: Sequence[str], *, stdin: int = 0) -> Iterator[int]:
     Raises:
         PrerequisiteError: this user may not create the namespaces.
         CommandError: the program failed; its sandbox is gone.
+        EmulationError: the sandbox was killed.
     """
     process, owner = _unshare(program, mode="keep", new_session=True, stdin=stdin)
     with owner:
         if status := _status(process, owner):
             raise CommandError(program, status, "")
-        yield _only_child(process)
-        owner.send(b"\0")
+        try:
+            yield _only_child(process)
+            owner.send(b"\0")
+        except (BrokenPipeError, ProcessLookupError) as error:
+            raise EmulationError("the sandbox was killed when it was built") from error
 
 
 def enter_argv(pid: int) -> tuple[str, ...]:
@@ -97,26 +126,44 @@ def enter_argv(pid: int) -> tuple[str, ...]:
     return (*argv, *_NAMESPACES, "--no-fork", "--", *visitor, str(Path.cwd()))
 
 
+def _advice() -> str:
+    """Which of the switches is in the way, and what to type; begins with "; "."""
+    for name, (bad, good) in _SWITCHES.items():
+        path = Path("/proc/sys", name.replace(".", "/"))
+        if path.exists() and path.read_text().strip() == bad:
+            return f"; type: sudo sysctl -w {name}={good}"
+    return "; try it as root" if os.geteuid() else ""
+
+
 def _unshare(
     program: Sequence[str], *, mode: str, new_session: bool, stdin: int = 0
 ) -> tuple[subprocess.Popen[bytes], socket.socket]:
     ours, theirs = socket.socketpair()
     user = ["--user", "--map-root-user"] if os.geteuid() else []
     init = [sys.executable, "-m", "testbed.emulation.init"]
-    with theirs:
-        process = subprocess.Popen(
-            [
-                *("unshare", *user, *_NAMESPACES),
-                *("--mount-proc", "--fork", "--kill-child"),
-                *(*init, str(theirs.fileno()), mode, "--", *program),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            pass_fds=[theirs.fileno()],
-            start_new_session=new_session,
-        )
-    socket.send_fds(ours, [b"\0"], [stdin, 1, 2])
+    try:
+        with theirs:
+            process = subprocess.Popen(
+                [
+                    *("unshare", *user, *_NAMESPACES),
+                    *("--mount-proc", "--fork", "--kill-child"),
+                    *(*init, str(theirs.fileno()), mode, "--", *program),
+                ],
+                env={
+                    **os.environ,
+                    "PATH": program_path(os.environ.get("PATH", os.defpath)),
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                pass_fds=[theirs.fileno()],
+                start_new_session=new_session,
+            )
+    except FileNotFoundError as error:
+        ours.close()
+        raise PrerequisiteError("unshare (util-linux) is not installed") from error
+    with contextlib.suppress(BrokenPipeError):  # it has ended, and said why
+        socket.send_fds(ours, [b"\0"], [stdin, 1, 2])
     return process, ours
 
 
@@ -128,40 +175,43 @@ def _forward(owner: socket.socket, signal_number: int) -> None:
 
 
 def _status(process: subprocess.Popen[bytes], owner: socket.socket) -> int:
-    """The program's exit status as PID 1 reported it.
+    """The program's exit status as PID 1 reported it, or that of one that was killed.
 
     Raises:
         PrerequisiteError: PID 1 never came to run it.
     """
+    if _report(owner) == READY:
+        status = _report(owner)
+        return status[0] if status else 128 + signal.SIGKILL
+    status_of_unshare = process.wait()
+    said = process.stderr.read().decode(errors="replace") if process.stderr else ""
+    if status_of_unshare < 0 or not said:
+        return 128 + abs(status_of_unshare)
+    raise PrerequisiteError(f"{REFUSAL}: {said.strip()}{_advice()}")
+
+
+def _report(owner: socket.socket) -> bytes:
+    """The next byte from PID 1, or nothing if it is gone."""
     try:
-        report = owner.recv(1)
+        return owner.recv(1)
     except ConnectionResetError:
-        report = b""
-    if report:
-        return report[0]
-    status = process.wait()
-    said = (
-        process.stderr.read().decode(errors="replace").strip() if process.stderr else ""
-    )
-    if status < 0 or not said:
-        return 128 - status if status < 0 else status
-    raise PrerequisiteError(f"cannot create a sandbox: {said}{_advice()}")
-
-
-def _advice() -> str:
-    """Which switch of this machine may be in the way."""
-    switches = {
-        "kernel/unprivileged_userns_clone": ("0", "1"),
-        "kernel/apparmor_restrict_unprivileged_userns": ("1", "0"),
-        "user/max_user_namespaces": ("0", "10000"),
-    }
-    for name, (bad, good) in switches.items():
-        path = Path("/proc/sys") / name
-        if path.exists() and path.read_text().strip() == bad:
-            return f"; type: sudo sysctl -w {name.replace('/', '.')}={good}"
-    return "; try it as root" if os.geteuid() else ""
+        return b""
 
 
 def _only_child(process: subprocess.Popen[bytes]) -> int:
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+    if not children:
+        raise ProcessLookupError(process.pid)
     return int(children.split()[0])
+
+
+def main() -> None:
+    """Run the program on this command line in a sandbox of its own."""
+    try:
+        sys.exit(run(sys.argv[1:]))
+    except PrerequisiteError as error:
+        sys.exit(error.lack)
+
+
+if __name__ == "__main__":
+    main()

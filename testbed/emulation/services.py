@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from testbed.emulation.machines import Machine
 
-_TIMEOUT = 10.0
+_TIMEOUT = 60.0
 _TCP_LISTEN = "0A"
 
 

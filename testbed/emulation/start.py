@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 HOLDER = ("mnexec", "-n", "sleep", "infinity")
 """The process: Mininet's mnexec gives it a network and a mount namespace."""
 
-_TIMEOUT = 10.0
+_TIMEOUT = 60.0
 _QUIET = {
     "net.ipv6.conf.all.disable_ipv6": "1",
     "net.ipv6.conf.default.disable_ipv6": "1",

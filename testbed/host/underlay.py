@@ -35,7 +35,10 @@ def switch_forwarding(ports: Mapping[str, str]) -> str:
 
 
 def gateway_links(underlay: Underlay, external_ports: Iterable[str]) -> str:
-    """The router between the nodes and the external network."""
+    """The router between the nodes and the external network.
+
+    What is for neither is lost beyond it without a word, as in the world.
+    """
     external = underlay.external_network
     return "".join(
         [
@@ -43,6 +46,7 @@ def gateway_links(underlay: Underlay, external_ports: Iterable[str]) -> str:
             "link add external0 type bridge mcast_snooping 0\n",
             *(f"link set {port} master external0 up\n" for port in external_ports),
             *_address(underlay.external_gateway, external, "external0"),
+            "route add blackhole default\n",
         ]
     )
 

@@ -25,7 +25,7 @@ from testbed.model.policy import (
     PolicyPort,
 )
 from testbed.model.quirks import Quirks
-from testbed.model.traffic import Outcome, Party, Traffic, Transport
+from testbed.model.traffic import Delivery, Outcome, Party, Traffic, Transport
 from testbed.model.underlay import DOCKER_NETWORK, Underlay, UnderlayHost
 from testbed.model.workload import (
     EndpointPort,
@@ -44,6 +44,7 @@ __all__ = [
     "Cluster",
     "ClusterNetwork",
     "ClusterNetworkEntry",
+    "Delivery",
     "EgressNetworkPolicy",
     "EgressRule",
     "EndpointPort",

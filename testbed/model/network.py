@@ -71,6 +71,8 @@ class HostSubnet:
     are the addresses that namespaces may leave the cluster by here. Ranges of them
     (``egress_cidrs``) are for the master to choose from; what it chose is in
     ``egress_ips``.
+
+    ``cookie`` and ``mac`` (tun0's) are there where a live node's are known.
     """
 
     name: str
@@ -81,6 +83,8 @@ class HostSubnet:
     egress_cidrs: tuple[IPv4Network, ...] = ()
     is_node: bool = True
     fixed_vnid: int | None = None
+    cookie: int | None = None
+    mac: str | None = None
 
     @property
     def gateway(self) -> IPv4Address:
@@ -92,9 +96,11 @@ class HostSubnet:
         """The MAC of the node's tun0.
 
         OVS draws one at random; here it follows from the address, so that the flows
-        which name it do, too.
+        which name it do, too. A node whose MAC is known keeps it.
         """
-        return ":".join(f"{byte:02x}" for byte in (0x0E, 0x58, *self.gateway.packed))
+        return self.mac or ":".join(
+            f"{byte:02x}" for byte in (0x0E, 0x58, *self.gateway.packed)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,3 +53,18 @@ class Traffic:
     destination: IPv4Address
     transport: Transport
     dport: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """Who receives the packet, and what it looks like there.
+
+    ``vnid`` is the sender's VNID as the receiver's br0 knows it, or as a ghost finds it
+    in the VXLAN header; ``None`` where no VNID is left: at a node and outside.
+    """
+
+    receiver: Party
+    source: IPv4Address
+    vnid: int | None
+    destination: IPv4Address
+    dport: int | None

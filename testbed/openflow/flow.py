@@ -16,7 +16,9 @@ DEFAULT_PRIORITY = 32768
 """What a flow without ``priority=`` has; a dump then omits it (ovs-ofctl(8))."""
 
 _STATISTICS = ("duration", "n_packets", "n_bytes", "idle_age", "hard_age")
-_LOAD_ZERO = re.compile(r"^load:0(x0)?->")
+_ABOUT_THE_FLOW = {"cookie", "table", "table_id", "priority", *_STATISTICS}
+_ITEM_ENDS = re.compile(r",\s*|\s+")
+_LOAD_ZERO = "load:0x0->"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,31 +99,50 @@ def parse_dump(text: str) -> tuple[DumpedFlow, ...]:
     return tuple(dumped for dumped in flows if dumped.flow.table <= Table.RULE_VERSION)
 
 
-def _parse_line(line: str) -> DumpedFlow:
-    head, _, actions = line.strip().partition("actions=")
-    values: dict[str, str] = {}
-    match: list[str] = []
-    for item in re.split(r",\s*|\s+", head):
-        key, _, value = item.partition("=")
-        if key in ("cookie", "table", "table_id", "priority", *_STATISTICS):
-            values[key] = value
-        elif item and key != "send_flow_rem":
-            match.append(item)
+def parse_flow(line: str) -> Flow:
+    """Read one line of a dump; its statistics may be missing.
+
+    Raises:
+        SwitchError: it is no flow, or was cut off within its actions.
+    """
     try:
+        return _read(line)[0]
+    except ValueError as error:
+        raise SwitchError(f"cannot read this flow: {line.strip()}: {error}") from error
+
+
+def _parse_line(line: str) -> DumpedFlow:
+    try:
+        flow, statistics = _read(line)
         return DumpedFlow(
-            flow=Flow(
-                table=_table(int(values.get("table", values.get("table_id", "0")))),
-                priority=int(values.get("priority", DEFAULT_PRIORITY)),
-                match=tuple(match),
-                actions=tuple(_canonical(item) for item in _split_actions(actions)),
-                cookie=int(values.get("cookie", "0"), 16),
-            ),
-            n_packets=int(values["n_packets"]),
-            n_bytes=int(values["n_bytes"]),
-            duration=float(values["duration"].removesuffix("s")),
+            flow=flow,
+            n_packets=int(statistics["n_packets"]),
+            n_bytes=int(statistics["n_bytes"]),
+            duration=float(statistics["duration"].removesuffix("s")),
         )
     except (KeyError, ValueError) as error:
         raise SwitchError(f"cannot read this flow: {line.strip()}: {error}") from error
+
+
+def _read(line: str) -> tuple[Flow, dict[str, str]]:
+    """The flow, and its statistics as they are written."""
+    head, _, actions = line.strip().partition("actions=")
+    values: dict[str, str] = {}
+    match: list[str] = []
+    for item in _ITEM_ENDS.split(head):
+        key, _, value = item.partition("=")
+        if key in _ABOUT_THE_FLOW:
+            values[key] = value
+        elif item and key != "send_flow_rem":
+            match.append(item)
+    flow = Flow(
+        table=_table(int(values.get("table", values.get("table_id", "0")))),
+        priority=int(values.get("priority", DEFAULT_PRIORITY)),
+        match=tuple(match),
+        actions=tuple(_canonical(item) for item in _split_actions(actions)),
+        cookie=int(values.get("cookie", "0"), 16),
+    )
+    return flow, values
 
 
 def _table(number: int) -> int:
@@ -133,6 +154,11 @@ def _table(number: int) -> int:
 
 def _split_actions(text: str) -> list[str]:
     """Split at commas outside parentheses: ``ct(commit,table=30)`` is one action."""
+    if "(" not in text and ")" not in text:  # as most are
+        items = text.split(",")
+        if not all(items):
+            raise ValueError("its actions are incomplete")
+        return items
     items, depth, start = [], 0, 0
     for position, char in enumerate(text):
         if char == "(":
@@ -150,4 +176,4 @@ def _split_actions(text: str) -> list[str]:
 
 def _canonical(action: str) -> str:
     """OVS has written a load of zero as ``load:0->`` and as ``load:0x0->``."""
-    return _LOAD_ZERO.sub("load:0->", action)
+    return action.replace("0x0", "0", 1) if action.startswith(_LOAD_ZERO) else action

@@ -24,12 +24,12 @@ from typing import TYPE_CHECKING
 from testbed.model import HostSubnet, Pod, Transport
 from testbed.oracle.arp import who_has
 from testbed.oracle.departure import from_ghost, from_host, from_node, from_pod
-from testbed.oracle.expectation import Delivery, Expectation
+from testbed.oracle.expectation import Expectation
 
 if TYPE_CHECKING:
     from testbed.model import Cluster, Traffic
 
-__all__ = ["Delivery", "Expectation", "expected"]
+__all__ = ["Expectation", "expected"]
 
 
 def expected(cluster: Cluster, traffic: Traffic) -> Expectation:

@@ -119,8 +119,8 @@ def _by_node(
     """By the own node, or by that of the egress IP, where alone policy is enforced."""
     node = egress.node if egress else cluster.node(pod.node)
     if _is_dns_to(node, packet):
-        packet = replace(packet, permit="DNS to the node of the egress IP")
-        return through_node(cluster, node, packet, Entry.PODS)
+        # It skips the flow that would make it the other node's frame.
+        return dropped("DNS to the node of the egress IP bears another node's MAC")
     ruling = may_leave(cluster, cluster.vnid(pod.namespace), packet.destination)
     if not ruling.allowed:
         return dropped(ruling.by, ruling.considered)

@@ -5,28 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from testbed.model import Outcome
+from testbed.model import Delivery, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from ipaddress import IPv4Address
-
-    from testbed.model import Party
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
-    """Who receives the packet, and what it looks like there.
-
-    ``vnid`` is the sender's VNID as the receiver's br0 knows it, or as a ghost finds it
-    in the VXLAN header; ``None`` where no VNID is left: at a node and outside.
-    """
-
-    receiver: Party
-    source: IPv4Address
-    vnid: int | None
-    destination: IPv4Address
-    dport: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

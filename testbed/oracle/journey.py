@@ -98,14 +98,16 @@ class _Kernel:
             dport=target.port,
             translated_by=packet.translated_by | {self.node.name},
         )
-        if target.masqueraded:
-            return self._pass_on(changed, self._address_towards(target.ip))
-        return self._pass_on(changed, self._source(changed))
+        if not target.masqueraded:
+            return self._pass_on(changed, self._source(changed))
+        if self.entry is Entry.SELF and self._is_own(target.ip):
+            return self._keep(replace(changed, source=self.node.host_ip))
+        return self._pass_on(changed, self._address_towards(target.ip))
 
     def _pass_on(self, packet: Packet, source: IPv4Address) -> Expectation:
         """The destination is final: keep it, or send it on with its new source."""
-        if belongs_to(self.cluster, self.node, packet.destination):
-            return self._keep(packet)
+        if self._is_own(packet.destination):
+            return self._keep(replace(packet, source=self._own_source(packet)))
         packet = replace(packet, source=source)
         if is_for_pods(self.cluster, packet.destination):
             return self._back_to_pods(packet)
@@ -151,6 +153,19 @@ class _Kernel:
         ):
             return packet.source
         return self._address_towards(packet.destination)
+
+    def _is_own(self, ip: IPv4Address) -> bool:
+        return belongs_to(self.cluster, self.node, ip)
+
+    def _own_source(self, packet: Packet) -> IPv4Address:
+        """What the node sends to itself it masquerades, too, if it is from tun0."""
+        if self.entry is not Entry.SELF or not is_for_pods(self.cluster, packet.source):
+            return packet.source
+        if self.cluster.network.plugin is Plugin.NETWORKPOLICY and is_for_pods(
+            self.cluster, packet.destination
+        ):
+            return packet.source
+        return self.node.host_ip
 
     def _address_towards(self, destination: IPv4Address) -> IPv4Address:
         """The address of the interface that leads to a destination."""

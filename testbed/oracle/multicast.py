@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from testbed.model import Outcome
-from testbed.oracle.expectation import Delivery, Expectation, dropped
+from testbed.model import Delivery, Outcome
+from testbed.oracle.expectation import Expectation, dropped
 
 if TYPE_CHECKING:
     from testbed.model import Cluster, Party, Pod

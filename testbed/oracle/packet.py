@@ -6,8 +6,8 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from testbed.model import Outcome
-from testbed.oracle.expectation import Delivery, Expectation
+from testbed.model import Delivery, Outcome
+from testbed.oracle.expectation import Expectation
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address

@@ -135,10 +135,13 @@ def are_hidden(cluster: Cluster, endpoints: Endpoints) -> bool:
 
     A single address outside the cluster that the namespace's EgressNetworkPolicy denies
     takes all others with it. Here a namespace is judged for itself, with whomever it
-    may share its VNID. Without NetNamespace it counts as global.
+    may share its VNID. Without NetNamespace it counts as global, as under ovs-subnet,
+    whose master makes none.
 
     Source: openshift/origin release-3.11 pkg/network/proxy/proxy.go
     """
+    if not cluster.network.plugin.has_vnids:
+        return False
     vnids = {item.name: item.netid for item in cluster.net_namespaces}
     if vnids.get(endpoints.namespace, 0) == 0:
         return False

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from testbed.oracle.egress_ip import egress_ips_on
 from testbed.oracle.expectation import Expectation, dropped, rejected
 from testbed.oracle.packet import Entry
 from testbed.oracle.places import belongs_to, machine_at
@@ -58,8 +59,10 @@ def _targets(
         Target(
             ip=ip,
             port=port,
-            # A pod that reaches itself through a service must not see its own address.
+            # A pod that reaches itself through a service must not see its own address,
+            # and 127.0.0.1 nobody but the node itself.
             masqueraded=packet.source == ip
+            or packet.source.is_loopback
             or not (front.keeps_client or front.kind is Kind.CLUSTER_IP),
         )
         for ip, port in endpoints_of(cluster, front)
@@ -72,10 +75,16 @@ def _refusal(
 ) -> Expectation | None:
     """What a service without a target for the packet makes of it.
 
-    Only what the node would keep, or sends itself, meets the rules that answer; what it
-    forwards is lost, or goes to a machine that has the address.
+    Only what the node would keep, or sends itself, meets the rules that answer or drop;
+    what it forwards is lost, or goes to a machine that has the address. What pods send
+    to the node is let in before the rule that drops, and what comes for an egress IP is
+    refused before it.
     """
     to_node = belongs_to(cluster, node, packet.destination)
+    is_for_egress_ip = packet.destination in egress_ips_on(cluster, node)
+    is_let_in = to_node and (
+        entry is Entry.PODS or (entry is Entry.WIRE and is_for_egress_ip)
+    )
     if not endpoints_of(cluster, front):
         by = has_none(cluster, front)
         match front.kind:
@@ -89,10 +98,14 @@ def _refusal(
             return rejected(by)
     elif front.kind is Kind.LOAD_BALANCER and not _is_in_source_ranges(front, packet):
         by = f"{front.name} loadBalancerSourceRanges"
+        if is_let_in:
+            return None
         if to_node or entry is Entry.SELF:
             return dropped(by)
     else:
         by = f"{front.name} has no endpoints on {node.name}"
+        if is_let_in:
+            return None
         if to_node or entry is Entry.SELF:
             return dropped(by)
     has_machine = machine_at(cluster, packet.destination) is not None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
-_START_TIMEOUT = 10.0
+_START_TIMEOUT = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,25 @@ class SwitchDaemons:
     def log(self) -> Path:
         """ovs-vswitchd's log."""
         return self.run_dir / "ovs-vswitchd.log"
+
+    def check(self) -> None:
+        """See that both run, before something is asked of them.
+
+        Raises:
+            SwitchError: one has died.
+        """
+        for program in ("ovsdb-server", "ovs-vswitchd"):
+            pid = (self.run_dir / f"{program}.pid").read_text().strip()
+            try:
+                command = Path(f"/proc/{pid}/cmdline").read_bytes()
+            except FileNotFoundError:
+                command = b""
+            # A dead process that nobody has waited for has no command line.
+            if program.encode() not in command:
+                raise SwitchError(
+                    f"{program} of {self.run_dir.name} has died; "
+                    f"what it did last is in {self.run_dir / program}.log"
+                )
 
 
 def create_database(path: Path) -> None:
@@ -130,31 +150,46 @@ def _common_options(run_dir: Path, program: str) -> list[str]:
 def _daemon(
     daemons: SwitchDaemons, argv: Sequence[str], *, ready: Path
 ) -> Iterator[None]:
-    last_words = daemons.run_dir / "output"
-    with last_words.open("wb") as output:
+    # In memory, for a full disk is among the things that it may have to tell.
+    with os.fdopen(os.memfd_create("last words"), "r+b") as last_words:
         process = subprocess.Popen(
             argv,
             env={**os.environ, "OVS_RUNDIR": str(daemons.run_dir)},
             stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
+            stdout=last_words,
+            stderr=last_words,
             start_new_session=True,
         )
-    try:
         try:
-            wait_until(
-                lambda: ready.exists() or process.poll() is not None,
-                timeout=_START_TIMEOUT,
-                what=f"{ready} exists",
-            )
-        except DeadlineError as error:
-            raise SwitchError(str(error)) from error
-        if not ready.exists():
-            raise SwitchError(
-                f"{' '.join(argv)} exited {process.returncode}: "
-                f"{last_words.read_text(errors='replace').strip()}"
-            )
-        yield
-    finally:
-        process.kill()  # it has nothing to save, and asking politely takes 0.3 s
-        process.wait()
+            try:
+                wait_until(
+                    lambda: ready.exists() or process.poll() is not None,
+                    timeout=_START_TIMEOUT,
+                    what=f"{ready} exists",
+                )
+            except DeadlineError as error:
+                raise SwitchError(str(error)) from error
+            if not ready.exists():
+                last_words.seek(0)
+                said = last_words.read().decode(errors="replace").strip()
+                raise SwitchError(
+                    f"{' '.join(argv)} exited {process.returncode}: {said}"
+                    f"{_warnings(argv)}"
+                )
+            yield
+        finally:
+            process.kill()  # it has nothing to save, and asking politely takes 0.3 s
+            process.wait()
+
+
+def _warnings(argv: Sequence[str]) -> str:
+    """What a daemon warned of in its log; since OVS 3.5 the cause is only there."""
+    log = next(
+        Path(word.partition("=")[2]) for word in argv if word.startswith("--log-file=")
+    )
+    if not log.exists():
+        return ""
+    lines = log.read_text(errors="replace").splitlines()
+    return "".join(
+        f"\n{line}" for line in lines if re.search(r"\|(WARN|ERR|EMER)\|", line)
+    )

@@ -9,6 +9,7 @@ import contextlib
 import functools
 import json
 import time
+import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +30,23 @@ if TYPE_CHECKING:
     )
     from pathlib import Path
 
-_TIMEOUT = 15.0
+_TIMEOUT = 60.0
 _POLL_MS = 2
+
+
+class _RandomIds:
+    """The standard library's ``uuid`` for ``ovs.db.idl``, without ids made of time.
+
+    libuuid writes those to a file of the machine's, /var/lib/libuuid/clock.txt, and
+    keeps it open once for every thread that ever asked.
+    """
+
+    UUID = uuid.UUID
+    uuid1 = uuid4 = staticmethod(uuid.uuid4)
+
+
+idl.uuid = _RandomIds
+
 _COLUMNS = {
     "Open_vSwitch": ("bridges", "next_cfg", "cur_cfg", "ovs_version"),
     "Bridge": (
@@ -169,7 +185,17 @@ def _commit(database: Any, transaction: Any) -> None:
     """Commit, and have ovs-vswitchd say when it has caught up."""
     (root,) = database.tables["Open_vSwitch"].rows.values()
     root.next_cfg = root.next_cfg + 1
-    if transaction.commit_block() != idl.Transaction.SUCCESS:
+    _finish(database, transaction)
+
+
+def _finish(database: Any, transaction: Any) -> None:
+    """Commit by the deadline, which the library's own ``commit_block`` lacks."""
+    _run_until(
+        database,
+        lambda: transaction.commit() != idl.Transaction.INCOMPLETE,
+        what="OVSDB to make the change",
+    )
+    if transaction.commit() != idl.Transaction.SUCCESS:
         raise SwitchError(f"OVSDB refused the change: {transaction.get_error()}")
 
 
@@ -245,8 +271,7 @@ def _insert(
     root.bridges = rows
     root.next_cfg = 1
     root.ovs_version = version
-    if transaction.commit_block() != idl.Transaction.SUCCESS:
-        raise SwitchError(f"OVSDB refused the bridges: {transaction.get_error()}")
+    _finish(database, transaction)
 
 
 def _insert_port(

@@ -59,8 +59,8 @@ def start_dummy_switches(
         run_dir: an existing, empty directory that becomes theirs.
         bridges: as many as the largest cluster has nodes.
         ofports: vxlan0's, tun0's and every pod's; an output to another port is
-            nowhere, and traced so. Idle ones cost: measured, 17,000 traces/s with
-            3 bridges of 9 ports, 3,000 with 10 of 39.
+            nowhere, and traced so. Idle ones cost: measured, ovs-vswitchd takes 41 µs
+            for a trace with 3 bridges of 9 ports, 56 µs with 10 of 39.
 
     Raises:
         SwitchError: the daemons or a bridge did not come up.

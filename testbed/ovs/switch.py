@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from testbed.errors import CommandError, FlowRejectedError, SwitchError
+from testbed.errors import (
+    CommandError,
+    DeadlineError,
+    FlowRejectedError,
+    SwitchError,
+)
 from testbed.openflow import DumpedFlow, Flow, parse_dump
 from testbed.process import run
 
@@ -19,6 +24,8 @@ if TYPE_CHECKING:
 
 OPENFLOW_VERSION = "OpenFlow13"
 """The version 3.11 speaks; bundles work in it by an ONF extension."""
+
+_TIMEOUT = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +42,11 @@ class Switch:
     def _ofctl(self, *arguments: str, stdin: str = "") -> str:
         argv = ["ovs-ofctl", "-O", OPENFLOW_VERSION, *arguments]
         try:
-            return run(argv, stdin=stdin)
+            return run(argv, stdin=stdin, timeout=_TIMEOUT)
+        except DeadlineError as error:
+            raise SwitchError(
+                f"ovs-vswitchd of {self.run_dir.name} says nothing for {_TIMEOUT:g} s"
+            ) from error
         except CommandError as error:
             raise SwitchError(str(error)) from error
 

@@ -1,316 +1,133 @@
 """What a switch would do with a packet: ``ofproto/trace`` as a value.
 
-A trace is a tree, as in OVS itself: the bridge, the tables the packet goes through, the
-flow it hits in each, that flow's actions, and what OVS remarks on them. Where an action
-hands the packet to conntrack (``ct(table=…)``) the bridge part ends, and another one
-takes up the packet with the state that conntrack gave it. Nothing is sent, and no
-counter moves.
+Nothing is sent, and no counter moves. The same few flows come in trace after trace, so
+a ``TracedSwitch`` reads the text of each once. What it answers is what ``parse_trace``
+reads, which remembers nothing.
 
-Source: ovs-vswitchd(8), "OFPROTO COMMANDS"; ofproto/ofproto-dpif-trace.c
+Source: ovs-vswitchd(8), "OFPROTO COMMANDS"
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from functools import cached_property
-from ipaddress import IPv4Address
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from testbed.errors import SwitchError
-from testbed.openflow import DEFAULT_PRIORITY
+from testbed.ovs.trace_text import TraceReader, parse_trace
+from testbed.ovs.trace_tree import (
+    Trace,
+    TraceAction,
+    TraceBridge,
+    TraceOutput,
+    TraceStep,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from testbed.ovs.appctl import Appctl
 
-_STEP = re.compile(
-    r" *(?P<table>\d+)\. (?:No match\.|(?:(?P<match>\S+), )?"
-    r"priority (?P<priority>\d+)(?:, cookie (?P<cookie>0x[0-9a-f]+))?)"
-)
-_RESUMED = re.compile(
-    r"recirc\((?P<id>0x[0-9a-f]+)\) - resume conntrack with "
-    r"(?:default )?ct_state=(?P<ct_state>\S+)"
-)
-_INDENT = "    "
-_REMARKS = ("->", ">>")
-_NOWHERE = "0.0.0.0"  # noqa: S104 - what OVS prints for no address
+__all__ = [
+    "Question",
+    "Trace",
+    "TraceAction",
+    "TraceBridge",
+    "TraceOutput",
+    "TraceStep",
+    "TracedSwitch",
+    "parse_trace",
+]
+
+_REMEMBERED = 4096
+"""Texts of steps that a switch remembers: the flows of a large node, and 4 MB."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TraceAction:
-    """One action, and what OVS remarks on it.
-
-    ``nested`` are the actions that conntrack itself carries out, ``drop`` for none;
-    they say nothing about the packet. A detail that begins with ``>>`` is a warning.
-    """
-
-    text: str
-    nested: str = ""
-    details: tuple[str, ...] = ()
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """Why the action had no effect, as where an output's port does not exist."""
-        return tuple(
-            detail.removeprefix(">>").strip()
-            for detail in self.details
-            if detail.startswith(">>")
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TraceStep:
-    """One table: the flow that the packet hit there, and its actions.
-
-    ``priority`` is ``None`` where no flow matched; OVS then drops the packet.
-    """
-
-    table: int
-    priority: int | None
-    match: tuple[str, ...] = ()
-    cookie: int = 0
-    actions: tuple[TraceAction, ...] = ()
-
-    @property
-    def selector(self) -> str:
-        """Priority and match in the text of ``Flow.selector``; empty for no match."""
-        if self.priority in (None, DEFAULT_PRIORITY):
-            return ",".join(self.match)
-        return ",".join([f"priority={self.priority}", *self.match])
-
-    def __str__(self) -> str:
-        """The flow in ``add-flow`` syntax, without its cookie."""
-        head = [f"table={self.table}"]
-        if self.selector or self.priority is None:
-            head.append(self.selector or "no match")
-        actions = ",".join(action.text for action in self.actions)
-        return f"{','.join(head)} actions={actions}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TraceOutput:
-    """The packet as it leaves by a port, with what the flows did to it by then.
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A packet to trace: all of it as text, or its bytes and how it came.
 
     Attributes:
-        ofport: the port.
-        vnid: reg0, the sender's VNID.
-        tun_id: the VNID that a tunnel would carry.
-        tun_dst: where a tunnel would take it.
-        pkt_mark: the mark that the host's iptables would see.
-        eth_dst: the MAC that it is for.
-        step: the table and flow that sent it.
+        packet: the packet as in ovs-fields(7), ``in_port=3,icmp,nw_src=…``. Where there
+            is a ``frame``, OVS takes from here only what is in no frame: ``in_port``,
+            ``pkt_mark``, ``ct_*``, and the tunnel's ``tun_src``, ``tun_id`` and
+            ``tun_dst``; the last may not be left out, or it forgets the others.
+        ct_states: what conntrack finds, each time it is asked, as ``trk,est``; when
+            they are used up, ``trk,new``.
+        frame: the packet from its Ethernet header on. Where flows commit it, the
+            switch's conntrack remembers it then, as if it had been sent: a switch
+            that carries traffic is better asked without.
+
+    Raises:
+        SwitchError: a frame from a tunnel without ``tun_dst``.
+
+    Source: ovs-vswitchd(8), "Side effects"; ofproto/ofproto-dpif-trace.c, lib/flow.c
     """
 
-    ofport: int
-    vnid: int
-    tun_id: int
-    tun_dst: IPv4Address | None
-    pkt_mark: int
-    eth_dst: str
-    step: TraceStep
+    packet: str
+    ct_states: tuple[str, ...] = ()
+    frame: bytes = b""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TraceBridge:
-    """The packet's way through a bridge, up to its end or to conntrack.
-
-    ``ct_state`` is what the packet was resumed with; empty where it is not tracked.
-    ``flow`` is the packet as it came, and ``final_flow`` as it ended, in OVS's text.
-    """
-
-    name: str
-    flow: str
-    steps: tuple[TraceStep, ...]
-    final_flow: str
-    megaflow: str
-    datapath_actions: str
-    recirculation: int = 0
-    ct_state: frozenset[str] = frozenset()
-
-    def outputs(self) -> Iterator[TraceOutput]:
-        """Yield every copy that leaves, by playing the actions through.
-
-        Raises:
-            SwitchError: an action speaks of something unknown here.
-        """
-        fields = dict(
-            item.split("=", 1) for item in self.flow.split(",") if "=" in item
-        )
-        for step in self.steps:
-            for action in step.actions:
-                ofport = _apply(action, fields)
-                if ofport is not None:
-                    yield _output(ofport, fields, step)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trace:
-    """All that would happen to one packet in one switch."""
-
-    bridges: tuple[TraceBridge, ...]
-
-    @property
-    def steps(self) -> tuple[TraceStep, ...]:
-        """Every table that the packet went through, in order."""
-        return tuple(step for bridge in self.bridges for step in bridge.steps)
-
-    @cached_property
-    def outputs(self) -> tuple[TraceOutput, ...]:
-        """Every copy that leaves the switch, in order."""
-        return tuple(output for bridge in self.bridges for output in bridge.outputs())
-
-    @property
-    def dropped_by(self) -> TraceStep | None:
-        """The last flow of a packet that leaves by no port; ``None`` if it does."""
-        return None if self.outputs else self.bridges[-1].steps[-1]
+    def __post_init__(self) -> None:
+        if self.frame and "tun_" in self.packet and "tun_dst=" not in self.packet:
+            raise SwitchError(
+                f"a frame from a tunnel needs its tun_dst, too: {self.packet}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
 class TracedSwitch:
-    """A bridge to ask: called with a packet, it answers with the packet's trace."""
+    """A bridge to ask what it would do with packets."""
 
     appctl: Appctl
     bridge: str = "br0"
+    _read: TraceReader = field(
+        default_factory=lambda: TraceReader(_REMEMBERED),
+        init=False,
+        repr=False,
+        compare=False,
+    )
 
     def __call__(self, packet: str, *, ct_states: Sequence[str] = ()) -> Trace:
-        """Trace a packet given as in ovs-fields(7): ``in_port=3,icmp,nw_src=…``.
-
-        Args:
-            packet: what enters the bridge, and where.
-            ct_states: what conntrack finds, each time it is asked, as ``trk,est``;
-                when they are used up, ``trk,new``.
+        """Trace one packet, given as ``Question`` has it.
 
         Raises:
             SwitchError: the packet's text is wrong, or there is no such bridge.
         """
-        options = (part for state in ct_states for part in ("--ct-next", state))
-        return parse_trace(self.appctl("ofproto/trace", *options, self.bridge, packet))
+        (answer,) = self.ask([Question(packet, tuple(ct_states))])
+        if isinstance(answer, SwitchError):
+            raise answer
+        return answer
 
+    def ask(self, questions: Iterable[Question]) -> Iterator[Trace | SwitchError]:
+        """Trace many packets, which the switch works on while answers are read.
 
-def parse_trace(text: str) -> Trace:
-    """Read what ``ovs-appctl ofproto/trace`` printed.
+        The first are asked when this returns; several switches so asked work at the
+        same time.
 
-    Raises:
-        SwitchError: it is no trace, or one of something that the SDN does not use.
-    """
-    bridges: list[TraceBridge] = []
-    lines = iter(text.splitlines())
-    resumed: re.Match[str] | None = None
-    for line in lines:
-        if line.startswith("recirc("):
-            resumed = _RESUMED.match(line)
-        elif line.startswith("Flow: "):
-            bridges.append(_bridge(line, lines, resumed))
-    if not bridges:
-        raise SwitchError(f"this is no trace: {text.strip() or 'nothing'}")
-    if "recirc(" in bridges[-1].datapath_actions:
-        raise SwitchError(f"a trace was cut off: {bridges[0].flow}")
-    return Trace(bridges=tuple(bridges))
+        Returns:
+            The traces, in order; where a question cannot be answered, as its text is
+            wrong, the error that says so.
 
+        Raises:
+            SwitchError: the daemon hangs or died.
+        """
+        replies = self.appctl.pipelined(
+            "ofproto/trace", (self._arguments(question) for question in questions)
+        )
+        return map(self._answer, replies)
 
-def _bridge(
-    first: str, lines: Iterator[str], resumed: re.Match[str] | None
-) -> TraceBridge:
-    name = ""
-    steps: list[tuple[re.Match[str], list[str]]] = []
-    ends: dict[str, str] = {}
-    for line in lines:
-        if line.startswith(_INDENT):
-            if steps:  # before the first one is only where a packet is resumed
-                steps[-1][1].append(line.strip())
-        elif step := _STEP.fullmatch(line):
-            steps.append((step, []))
-        elif line.startswith('bridge("'):
-            name = line[len('bridge("') : -len('")')]
-        elif line.startswith(("Final flow: ", "Megaflow: ", "Datapath actions: ")):
-            key, _, ends_as = line.partition(": ")
-            ends[key] = ends_as
-            if key == "Datapath actions":
-                break
-        elif line.strip("-"):
-            raise SwitchError(f"cannot read this line of a trace: {line}")
-    if not (steps and len(ends) == 3):
-        raise SwitchError(f"a trace was cut off: {first}")
-    return TraceBridge(
-        name=name,
-        flow=first.removeprefix("Flow: "),
-        steps=tuple(_step(step, below) for step, below in steps),
-        final_flow=ends["Final flow"],
-        megaflow=ends["Megaflow"],
-        datapath_actions=ends["Datapath actions"],
-        recirculation=int(resumed["id"], 16) if resumed else 0,
-        ct_state=frozenset(resumed["ct_state"].split("|") if resumed else ()),
-    )
+    def _arguments(self, question: Question) -> list[str]:
+        arguments = [self.bridge, question.packet]
+        if question.frame:
+            arguments.append(question.frame.hex())
+        for state in question.ct_states:
+            arguments += ("--ct-next", state)
+        return arguments
 
-
-def _step(step: re.Match[str], below: list[str]) -> TraceStep:
-    match, priority, cookie = step["match"], step["priority"], step["cookie"]
-    return TraceStep(
-        table=int(step["table"]),
-        priority=None if priority is None else int(priority),
-        match=tuple(match.split(",")) if match else (),
-        cookie=int(cookie, 16) if cookie else 0,
-        actions=tuple(_actions(below)),
-    )
-
-
-def _actions(lines: list[str]) -> Iterator[TraceAction]:
-    position = 0
-    while position < len(lines):
-        text = lines[position]
-        position += 1
-        nested = ""
-        if text.startswith("ct("):
-            nested = lines[position]
-            position += 1
-        start = position
-        while position < len(lines) and lines[position].startswith(_REMARKS):
-            position += 1
-        details = tuple(lines[start:position])
-        yield TraceAction(text=text, nested=nested, details=details)
-
-
-def _apply(action: TraceAction, fields: dict[str, str]) -> int | None:
-    """Change the packet's fields; return where the packet is output to, if it is."""
-    verb, _, rest = action.text.partition(":")
-    match verb:
-        case "output":
-            return None if action.warnings else _ofport(action, rest)
-        case "set_field" | "load":
-            value, _, name = rest.partition("->")
-            fields[_name(name)] = value
-        case "move":
-            # OVS remarks "-> NAME is now VALUE".
-            name, _, value = action.details[0].removeprefix("-> ").partition(" is now ")
-            fields[_name(name)] = value
-        case _ if verb not in ("goto_table", "note", "drop") and verb[:3] != "ct(":
-            raise SwitchError(f"an action that the SDN does not use: {action.text}")
-    return None
-
-
-def _ofport(action: TraceAction, target: str) -> int:
-    """A number, or a register whose content OVS remarks."""
-    if target.isdecimal():
-        return int(target)
-    return int(action.details[0].removeprefix("-> output port is "))
-
-
-def _name(field: str) -> str:
-    """One name for a field: ``NXM_NX_TUN_ID[0..31]`` is ``tun_id``."""
-    name = field.partition("[")[0].lower().removeprefix("nxm_nx_")
-    return "eth_dst" if name == "dl_dst" else name
-
-
-def _output(ofport: int, fields: Mapping[str, str], step: TraceStep) -> TraceOutput:
-    tun_dst = fields.get("tun_dst", _NOWHERE)
-    return TraceOutput(
-        ofport=ofport,
-        vnid=int(fields.get("reg0", "0"), 0),
-        tun_id=int(fields.get("tun_id", "0"), 0),
-        tun_dst=None if tun_dst == _NOWHERE else IPv4Address(tun_dst),
-        pkt_mark=int(fields.get("pkt_mark", "0"), 0),
-        eth_dst=fields.get("eth_dst", fields["dl_dst"]),
-        step=step,
-    )
+    def _answer(self, reply: str | SwitchError) -> Trace | SwitchError:
+        if isinstance(reply, SwitchError):
+            return reply
+        try:
+            return self._read(reply)
+        except SwitchError as error:
+            return error

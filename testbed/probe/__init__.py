@@ -2,9 +2,16 @@
 
 from testbed.probe.conversation import ask, echoing, say
 from testbed.probe.live import LiveCluster
-from testbed.probe.packets import arp_request, ip_between, vxlan
+from testbed.probe.packets import (
+    arp_request,
+    ip_between,
+    syn_between,
+    udp_between,
+    vxlan,
+)
 from testbed.probe.places import Host, Node, Place, Pod
 from testbed.probe.recorder import Tap
+from testbed.probe.sending import send_syn, send_udp
 from testbed.probe.sent import Sent
 
 __all__ = [
@@ -20,5 +27,9 @@ __all__ = [
     "echoing",
     "ip_between",
     "say",
+    "send_syn",
+    "send_udp",
+    "syn_between",
+    "udp_between",
     "vxlan",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from testbed.emulation import echo
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from testbed.probe.places import Place
 
 ECHO_PORT = 7
-_TIMEOUT = 3.0
+_PATIENCE = ContextVar("patience", default=3.0)
+"""Seconds that an answer may take."""
 _LONGEST = 1 << 10
 
 
@@ -30,6 +32,16 @@ def echoing(
     """
     with echo.echoing([place.machine for place in places], ports):
         yield
+
+
+@contextlib.contextmanager
+def impatient(seconds: float) -> Iterator[None]:
+    """Have ``ask`` wait no longer than this, for the length of a ``with`` block."""
+    token = _PATIENCE.set(seconds)
+    try:
+        yield
+    finally:
+        _PATIENCE.reset(token)
 
 
 def ask(
@@ -47,11 +59,12 @@ def ask(
     Raises:
         OSError: nobody answers, or somebody refuses.
     """
+    patience = _PATIENCE.get()
 
     def converse() -> str:
         kind = socket.SOCK_DGRAM if udp else socket.SOCK_STREAM
         with socket.socket(socket.AF_INET, kind) as client:
-            client.settimeout(_TIMEOUT)
+            client.settimeout(patience)
             client.connect((str(ip), port))
             client.sendall(question.encode())
             return client.recv(_LONGEST).decode()

@@ -6,24 +6,33 @@ import contextlib
 from typing import TYPE_CHECKING, TypeVar
 
 from testbed.emulation import machines
-from testbed.emulation.changes import change_cluster
+from testbed.emulation.changes import break_node, change_cluster, mend_node
 from testbed.errors import NotFoundError
-from testbed.ovs import Appctl, Counters, SwitchDaemons
-from testbed.pipeline import node_flows
+from testbed.ovs import Counters
+from testbed.probe.connections import Connections
 from testbed.probe.packets import marked
 from testbed.probe.places import Host, Node, Place, Places, Pod
 from testbed.probe.recorder import Recorder, Tap
 from testbed.probe.sent import Sent
+from testbed.probe.traffic import traffic_between, transport_of
+from testbed.probe.witnesses import verdict, verdicts
+from testbed.tracing import computed_origins
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Sequence
     from ipaddress import IPv4Address
 
     from scapy.packet import Packet
 
     from testbed import model
+    from testbed.emulation.changes import Fault
     from testbed.openflow import Flow, Table
+    from testbed.ovs import Appctl
+    from testbed.probe.claims import Claim
+    from testbed.probe.traffic import Receiver
     from testbed.topology import Topology
+    from testbed.tracing import Origins
+    from testbed.verdict import Verdict
 
 _SCENARIO = "scenario"
 """What problems with objects that a scenario applies are told of."""
@@ -42,8 +51,13 @@ class LiveCluster:
         places: its places, with ``nodes``, ``pods``, ``external_hosts`` and
             ``rogues`` in the objects' order.
         recorder: what its taps have seen.
+        sent: what the scenario has sent, controls included.
+        claims: what it claimed of that.
+        verdicts: what its questions (``probe``) were answered.
+        became: what the cluster has been since the scenario began, the latest last.
         patience: seconds a delivered packet may take; a loaded machine is slow, but
             never as slow as that.
+        before_change: called before each change, which takes counters away.
     """
 
     def __init__(
@@ -51,23 +65,32 @@ class LiveCluster:
         topology: Topology,
         places: Places,
         recorder: Recorder,
-        appctls: Mapping[str, Appctl],
+        connections: Connections,
     ) -> None:
         self.topology = topology
         self.places = places
         self.recorder = recorder
         self.patience = 3.0
-        self._appctls = appctls
+        self.connections = connections
         self._built = topology
-        self._missing: tuple[Node, Flow] | None = None
+        self._fault: Fault | None = None
+        self._origins: tuple[Topology, Origins] | None = None
+        self.before_change: list[Callable[[], None]] = []
         self.sent: list[Sent] = []
+        self.claims: list[Claim] = []
+        self.verdicts: list[Verdict] = []
+        self.became = [topology]
         self._hit_before: dict[tuple[str, Flow], int] = {}
-        self.baseline = self.read_counters()
+        self.baseline = {
+            name: Counters.read(appctl) for name, appctl in connections.answering()
+        }
 
     @classmethod
     @contextlib.contextmanager
     def attach(cls, topology: Topology) -> Iterator[LiveCluster]:
         """Open every tap of the cluster that runs in this sandbox.
+
+        A node whose ovs-vswitchd is dead or hangs is no hindrance to look at others.
 
         Args:
             topology: what it was built from.
@@ -79,13 +102,9 @@ class LiveCluster:
         with contextlib.ExitStack() as stack:
             places = Places.open(topology.cluster, running)
             recorder = stack.enter_context(Recorder(places.taps))
-            appctls = {
-                node.name: stack.enter_context(
-                    Appctl(SwitchDaemons(run_dir=node.switch.run_dir).control_socket)
-                )
-                for node in places.nodes
-            }
-            yield cls(topology, places, recorder, appctls)
+            run_dirs = {node.name: node.switch.run_dir for node in places.nodes}
+            connections = stack.enter_context(Connections(run_dirs))
+            yield cls(topology, places, recorder, connections)
 
     @property
     def objects(self) -> model.Cluster:
@@ -96,6 +115,24 @@ class LiveCluster:
     def datapath(self) -> str:
         """Who forwards its packets: ``system`` or ``netdev``."""
         return machines.load_datapath()
+
+    @property
+    def ovs_version(self) -> str:
+        """Open vSwitch's version, as a node's ovs-vswitchd tells it.
+
+        Raises:
+            SwitchError: it does not answer.
+        """
+        said = self.appctl(self.nodes[0])("version")
+        return said.splitlines()[0].rpartition(" ")[2]
+
+    def appctl(self, node: Node) -> Appctl:
+        """The control connection to a node's ovs-vswitchd.
+
+        Raises:
+            SwitchError: it is dead, or hangs.
+        """
+        return self.connections.of(node.name)
 
     @property
     def nodes(self) -> tuple[Node, ...]:
@@ -161,7 +198,9 @@ class LiveCluster:
         if topology is self.topology:
             return
         self._hit_before = self._hit()
-        change_cluster(self.objects, topology.cluster)
+        for look in self.before_change:
+            look()
+        change_cluster(self.objects, topology.cluster, fault=self._fault)
         had = self.places.taps
         running = {machine.name: machine for machine in machines.load()}
         places = Places.open(topology.cluster, running, already=had)
@@ -169,25 +208,30 @@ class LiveCluster:
         self.recorder.forget(tap for tap in had if tap not in has)
         self.recorder.watch(tap for tap in has if tap not in had)
         self.topology, self.places = topology, places
-        self._lose_what_is_missing()
+        self.became.append(topology)
         self.baseline = self.read_counters()
 
     @contextlib.contextmanager
-    def without_flow(self, node: Node, flow: Flow) -> Iterator[None]:
-        """Lack one flow for the length of a ``with`` block, whatever is applied in it.
+    def broken(self, fault: Fault) -> Iterator[None]:
+        """Have a fault in one node for a ``with`` block, whatever is applied in it.
 
-        Before and after the block the cluster is what it was built as.
+        After the block the cluster is what it was before it, and the node is programmed
+        as it should be.
+
+        Raises:
+            FlowRejectedError, CommandError: the node does not take the fault.
         """
-        self.restore()
-        self._missing = node, flow
-        self._lose_what_is_missing()
+        before = self.topology
+        self._fault = fault
         try:
+            break_node(self.objects, fault)
+            self.baseline = self.read_counters()
             yield
         finally:
-            self._missing = None
-            self.restore()
-            objects = self.objects
-            node.switch.replace_flows(node_flows(objects, objects.node(node.name)))
+            self._fault = None
+            self.become(before)
+            mend_node(self.objects, fault)
+            self.baseline = self.read_counters()
 
     def node(self, name: str) -> Node:
         """The node of that name, or of that name's first label."""
@@ -229,10 +273,17 @@ class LiveCluster:
         taken = [host.subnet for host in self.objects.host_subnets]
         return next(s[2] for s in subnets if not any(s.overlaps(t) for t in taken))
 
-    def send(self, sender: Place | Tap, packet: Packet) -> Sent:
+    def send(
+        self, sender: Place | Tap, packet: Packet, *, control: bool = False
+    ) -> Sent:
         """Send a packet, from its Ethernet header on, out of a place's interface.
 
         Sixteen random bytes are added to its end, to know it again by.
+
+        Args:
+            sender: the place, or the tap.
+            packet: the whole frame.
+            control: whether it only proves the way open, for a claim about another.
         """
         tap = sender if isinstance(sender, Tap) else sender.tap
         complete, mark = marked(packet)
@@ -242,10 +293,46 @@ class LiveCluster:
             unmarked=packet,
             mark=mark,
             before=self.read_counters(),
+            control=control,
         )
         self.sent.append(sent)
         self.recorder.send(tap, bytes(complete))
         return sent
+
+    def probe(  # noqa: PLR0913 - one of them is given
+        self,
+        sender: Place,
+        receiver: Receiver,
+        *,
+        arp: bool = False,
+        udp: int | None = None,
+        tcp: int | None = None,
+        sctp: int | None = None,
+    ) -> Verdict:
+        """Ask all three witnesses what becomes of a packet; ICMP unless said otherwise.
+
+        A scenario asserts what it needs of the answer, as in ``assert
+        cluster.probe(a, b, udp=53).delivered``; where that fails, the whole explanation
+        is told.
+        """
+        transport, dport = transport_of(arp=arp, udp=udp, tcp=tcp, sctp=sctp)
+        traffic = traffic_between(self.objects, sender, receiver, transport, dport)
+        found = verdict(self, traffic)
+        self.verdicts.append(found)
+        return found
+
+    def probe_all(self, traffics: Sequence[model.Traffic]) -> list[Verdict]:
+        """Ask all three about many packets at once; thousands take a second."""
+        found = verdicts(self, traffics)
+        self.verdicts += found
+        return found
+
+    @property
+    def origins(self) -> Origins:
+        """Which object each flow follows from that the SDN would program."""
+        if self._origins is None or self._origins[0] is not self.topology:
+            self._origins = self.topology, computed_origins(self.objects)
+        return self._origins[1]
 
     @contextlib.contextmanager
     def routed(self, ip: IPv4Address, via: Node) -> Iterator[None]:
@@ -262,7 +349,7 @@ class LiveCluster:
 
     def read_counters(self) -> dict[str, Counters]:
         """What every flow of every node has counted up to now."""
-        return {name: Counters.read(appctl) for name, appctl in self._appctls.items()}
+        return {name: Counters.read(appctl) for name, appctl in self.connections.all()}
 
     def hits(self, node: Node, table: Table, flow: str) -> int:
         """How many packets have hit a flow since the scenario began.
@@ -280,11 +367,6 @@ class LiveCluster:
         if key not in now:
             raise NotFoundError(f"{node} has no flow {flow} in table {table}")
         return now[key].n_packets - self.baseline[node.name].dumped[key].n_packets
-
-    def _lose_what_is_missing(self) -> None:
-        if self._missing:
-            node, flow = self._missing
-            node.switch.delete_flow(flow)
 
     @property
     def _gateway(self) -> machines.Machine:
@@ -306,8 +388,12 @@ class LiveCluster:
 
     def start_scenario(self) -> None:
         """Forget what earlier scenarios sent, saw and counted."""
+        self.connections.forget()
+        self.verdicts.clear()
         self._hit_before = {}
         self.sent.clear()
+        self.claims.clear()
+        self.became = [self.topology]
         self.recorder.clear()
         self.baseline = self.read_counters()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
-from scapy.layers.inet import IP, UDP
+from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import ARP, Ether
 from scapy.layers.vxlan import VXLAN
 from scapy.packet import Raw
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from testbed.probe.places import Place
 
 BROADCAST = "ff:ff:ff:ff:ff:ff"
+DISCARD, EPHEMERAL = 9, 40009
+"""Ports that mean nothing to anybody."""
 
 
 def next_hop_mac(sender: Place, receiver: Place | IPv4Address) -> str:
@@ -46,6 +48,28 @@ def ip_between(sender: Place, receiver: Place | IPv4Address) -> Packet:
     return Ether(src=sender.mac, dst=next_hop_mac(sender, receiver)) / IP(
         src=str(source), dst=str(destination)
     )
+
+
+def udp_between(
+    sender: Place,
+    receiver: Place | IPv4Address,
+    dport: int = DISCARD,
+    *,
+    sport: int = EPHEMERAL,
+) -> Packet:
+    """A UDP packet from one place to another, or to a bare address."""
+    return ip_between(sender, receiver) / UDP(sport=sport, dport=dport)
+
+
+def syn_between(
+    sender: Place,
+    receiver: Place | IPv4Address,
+    dport: int,
+    *,
+    sport: int = EPHEMERAL,
+) -> Packet:
+    """The first packet of a TCP connection."""
+    return ip_between(sender, receiver) / TCP(sport=sport, dport=dport, flags="S")
 
 
 def arp_request(sender: Place, wanted: IPv4Address) -> Packet:

@@ -8,13 +8,14 @@ arrived. Where the control does not arrive, nothing is known, and the claim says
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scapy.layers.l2 import Ether
 
+from testbed.probe.claims import Claim, ClaimKind
 from testbed.probe.controls import control_for
+from testbed.probe.drops import ATTEMPTS, COUNTER_TIMEOUT, Drop, dropped_since
 from testbed.probe.recorder import Tap
 
 if TYPE_CHECKING:
@@ -24,15 +25,10 @@ if TYPE_CHECKING:
 
     from testbed.openflow import Table
     from testbed.ovs import Counters
+    from testbed.probe.drops import Where
     from testbed.probe.live import LiveCluster
     from testbed.probe.places import Node, Place
     from testbed.probe.recorder import Sighting
-
-COUNTER_TIMEOUT = 1.0
-"""Seconds that a drop may take to be counted after the control is through."""
-
-ATTEMPTS = 10
-"""How often a packet is sent to find a moment in which nothing else is dropped."""
 
 MISS = "priority=0"
 """The flow that every table ends with."""
@@ -40,13 +36,17 @@ MISS = "priority=0"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
-    """One packet on its way; ``mark`` is the payload added to know it by."""
+    """One packet on its way; ``mark`` is the payload added to know it by.
+
+    ``control`` tells one that was sent only to prove the way open.
+    """
 
     cluster: LiveCluster
     sender: Tap
     unmarked: Packet
     mark: bytes
     before: Mapping[str, Counters]
+    control: bool = False
 
     def arrives(self, at: Place | Tap, *, timeout: float | None = None) -> Packet:
         """Claim that the packet comes in at a place; returns it as it came.
@@ -59,6 +59,7 @@ class Sent:
             lambda seen: seen.tap is tap and not seen.sent and self.mark in seen.frame,
             timeout=timeout or self.cluster.patience,
         )
+        _note(self, ClaimKind.ARRIVES, str(tap), held=seen is not None)
         if seen is None:
             raise AssertionError(f"not delivered to {tap}: {self.unmarked.summary()}")
         return Ether(seen.frame)
@@ -70,6 +71,7 @@ class Sent:
             lambda seen: seen.tap is wire and self.mark in seen.frame,
             timeout=timeout or self.cluster.patience,
         )
+        _note(self, ClaimKind.CROSSES, str(wire), held=seen is not None)
         if seen is None:
             raise AssertionError(f"never seen on {wire}: {self.unmarked.summary()}")
         return Ether(seen.frame)
@@ -91,6 +93,7 @@ class Sent:
             ),
             timeout=timeout or self.cluster.patience,
         )
+        _note(self, ClaimKind.ANSWERED, str(self.sender), held=seen is not None)
         if seen is None:
             raise AssertionError(f"not answered: {self.unmarked.summary()}")
         return Ether(seen.frame)
@@ -107,7 +110,7 @@ class Sent:
             flow: priority and match of the flow, as ``ovs-ofctl dump-flows`` has them.
         """
         __tracebackhide__ = True
-        where = (on.name, table, flow)
+        where = Drop(on.name, table, flow)
         attempt = self
         for _ in range(ATTEMPTS):
             drops = attempt.drops()
@@ -116,13 +119,15 @@ class Sent:
             attempt = self.cluster.send(self.sender, self.unmarked)
         self.cluster.recorder.settle()
         received = ", ".join(str(seen.tap) for seen in attempt.received())
-        if drops != {where: 1} or received:
+        held = drops == {where: 1} and not received
+        _note(attempt, ClaimKind.DROPPED, on.name, held=held, by=(table, flow))
+        if not held:
             raise AssertionError(
                 f"expected to be dropped on {on} in table {table} by {flow}; "
                 f"observed: {_describe(drops)}; received at {received or 'no tap'}"
             )
 
-    def drops(self) -> dict[tuple[str, int, str], int]:
+    def drops(self) -> dict[Where, int]:
         """How many packets each flow has dropped since, by node, table and selector.
 
         A positive control is sent first; counters that lag behind it are waited for.
@@ -133,21 +138,12 @@ class Sent:
         __tracebackhide__ = True
         control, at = control_for(self.cluster.places, self.sender, self.unmarked)
         try:
-            self.cluster.send(self.sender, control).arrives(at)
+            self.cluster.send(self.sender, control, control=True).arrives(at)
         except AssertionError as error:
             raise AssertionError(
                 f"inconclusive: the positive control, too, was {error}"
             ) from error
-        deadline = time.monotonic() + COUNTER_TIMEOUT
-        while True:
-            drops = {
-                (node, flow.table, flow.selector): n_packets
-                for node, counters in self.cluster.read_counters().items()
-                for flow, n_packets in counters.since(self.before[node])
-                if flow.drops
-            }
-            if drops or time.monotonic() > deadline:
-                return drops
+        return dropped_since(self.cluster, self.before, timeout=COUNTER_TIMEOUT)
 
     def received(self) -> list[Sighting]:
         """Where the packet came in, wires on the underlay aside."""
@@ -159,11 +155,33 @@ class Sent:
         ]
 
 
+def _note(
+    sent: Sent,
+    kind: ClaimKind,
+    place: str,
+    *,
+    held: bool,
+    by: tuple[Table | None, str] = (None, ""),
+) -> None:
+    table, flow = by
+    sent.cluster.claims.append(
+        Claim(
+            kind=kind,
+            mark=sent.mark,
+            place=place,
+            held=held,
+            table=table,
+            flow=flow,
+            control=sent.control,
+        )
+    )
+
+
 def _tap(at: Place | Tap) -> Tap:
     return at if isinstance(at, Tap) else at.tap
 
 
-def _describe(drops: Mapping[tuple[str, int, str], int]) -> str:
+def _describe(drops: Mapping[Where, int]) -> str:
     return (
         "; ".join(
             f"{n_packets} dropped on {node} in table {table} by {flow}"

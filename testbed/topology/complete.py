@@ -235,9 +235,13 @@ def _missing_endpoints(
         ]
         for pod, _ in api_pods
     }
+    by_namespace: dict[str, list[model.Pod]] = defaultdict(list)
+    for pod in _values(pods):
+        by_namespace[pod.namespace].append(pod)
     for service in _values(services):
         if service.selector and (service.namespace, service.name) not in known:
-            yield selected_endpoints(service, _values(pods), container_ports)
+            candidates = by_namespace[service.namespace]
+            yield selected_endpoints(service, candidates, container_ports)
 
 
 def _namespaces(

@@ -22,8 +22,9 @@ Scalar: TypeAlias = str | int | float | bool | None
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DEEPEST = 64
 """Levels of nesting; a Pod has about ten."""
-_MOST = 500_000
-"""Values in one file: ``oc get -o yaml`` of some fifteen hundred pods."""
+_TOO_DEEP = f"nested deeper than {_DEEPEST} levels"
+_MOST = 800_000
+"""Values in one file: ``oc get -o yaml`` of some twenty-four hundred pods."""
 
 _WORDS: Mapping[str, Scalar] = {
     spelling: value
@@ -78,7 +79,10 @@ def read(text: str, file: str, problems: list[Problem]) -> list[Node]:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         context = f" {error.context}" if error.context else ""
-        problems.append(Problem(line, f"broken YAML: {error.problem}{context}", file))
+        said = f"broken YAML: {error.problem}{context}"
+        if "nesting depth" in said:  # libyaml has a limit too, and looks ahead
+            said = _TOO_DEEP
+        problems.append(Problem(line, said, file))
     return []
 
 
@@ -130,7 +134,7 @@ class _Reader:
                 event, f"more than {_MOST} values; keep what the cluster needs"
             )
         if depth > _DEEPEST:
-            raise _RefusedError(event, f"nested deeper than {_DEEPEST} levels")
+            raise _RefusedError(event, _TOO_DEEP)
         if isinstance(event, yaml.ScalarEvent):
             return _resolve(event.value) if event.implicit[0] else str(event.value)
         if isinstance(event, yaml.SequenceStartEvent):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from testbed.model import Plugin
@@ -23,6 +24,9 @@ def doubts(
     entries: Iterable[Entry[schema.Object]], cluster: Cluster
 ) -> Iterator[Problem]:
     """Yield a warning for each object that does not do what it says."""
+    labels: dict[str, list[Mapping[str, str]]] = defaultdict(list)
+    for pod in cluster.pods:
+        labels[pod.namespace].append(pod.labels)
     for value, source in entries:
         match value:
             case schema.NetworkPolicy():
@@ -34,7 +38,7 @@ def doubts(
             case schema.HostSubnet():
                 yield from _host_subnet(value, source, cluster)
             case schema.Service():
-                yield from _service(value, source, cluster)
+                yield from _service(value, source, labels[value.metadata.namespace])
 
 
 def _network_policy(
@@ -247,11 +251,8 @@ def _addresses_of_machines(cluster: Cluster) -> dict[IPv4Address, str]:
 
 
 def _service(
-    value: schema.Service, source: Source, cluster: Cluster
+    value: schema.Service, source: Source, pods: Iterable[Mapping[str, str]]
 ) -> Iterator[Problem]:
     selector = value.spec.selector
-    pods = [
-        pod.labels for pod in cluster.pods if pod.namespace == value.metadata.namespace
-    ]
     if selector and not any(selector.items() <= labels.items() for labels in pods):
         yield source.problem(("spec", "selector"), "selects no pod")

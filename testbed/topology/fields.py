@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _PORT_NAME = re.compile(r"(?!.*--)(?=.*[a-z])[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?")
 _RANGE = re.compile(r"([0-9.]+)/([0-9]{1,2})")
 _OFPORT = re.compile(r"[0-9]{1,5}")
+_COOKIE = re.compile(r"0x[0-9a-f]{1,8}")
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _QUANTITY = re.compile(r"([0-9]+|[0-9]*\.[0-9]+)([eE][0-9]{1,2}|[kMGTP]|[KMGTP]i|)")
 _DOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
@@ -123,6 +125,21 @@ def _vnid_text(value: object) -> int:
     raise ValueError(f'must be "0" to "{(1 << 24) - 1}", in quotes, not {shown(value)}')
 
 
+def _cookie(value: object) -> int:
+    if isinstance(value, str) and _COOKIE.fullmatch(value):
+        return int(value, 16)
+    raise ValueError(f'must be "0x0" to "0xffffffff", in quotes, not {shown(value)}')
+
+
+def _mac(value: object) -> str:
+    # The lowest bit of the first octet means many.
+    if isinstance(value, str) and _MAC.fullmatch(value) and not int(value[:2], 16) & 1:
+        return value
+    raise ValueError(
+        f'must be one machine\'s MAC such as "0e:58:0a:80:00:01", not {shown(value)}'
+    )
+
+
 def _true(value: object) -> bool:
     if isinstance(value, str):
         return value == "true"
@@ -202,6 +219,12 @@ OFPort = Annotated[int, PlainValidator(_ofport)]
 
 VNIDText = Annotated[int, PlainValidator(_vnid_text)]
 """An annotation's string that holds a VNID."""
+
+Cookie = Annotated[int, PlainValidator(_cookie)]
+"""An annotation's string that holds a flow's cookie, as OVS prints it."""
+
+MAC = Annotated[str, PlainValidator(_mac)]
+"""An annotation's string that holds a MAC, in lower case."""
 
 TrueText = Annotated[bool, PlainValidator(_true)]
 """An annotation's string; anything but ``true`` means no."""

@@ -53,6 +53,8 @@ def host_subnets(
                     is_node=annotations.assign_subnet is None
                     and annotations.fixed_vnid is None,
                     fixed_vnid=annotations.fixed_vnid,
+                    cookie=annotations.cookie,
+                    mac=annotations.tun0_mac,
                 ),
                 source,
             )

@@ -37,7 +37,12 @@ _CHANGE: Path = (
 )
 _CARRIED: Mapping[str, tuple[Path, ...]] = {
     "Pod": (_OFPORT, _POD_IP),
-    "HostSubnet": (_SUBNET, ("metadata", "uid")),
+    "HostSubnet": (
+        _SUBNET,
+        ("metadata", "uid"),
+        ("metadata", "annotations", "testbed/cookie"),
+        ("metadata", "annotations", "testbed/tun0-mac"),
+    ),
     "NetNamespace": (("netid",),),
     "Service": (_CLUSTER_IP,),
     "Underlay": tuple(

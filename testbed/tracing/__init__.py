@@ -1,26 +1,36 @@
-"""The traced witness: what the switches themselves say becomes of a packet.
+"""The traced witness: what switches and kernels themselves say becomes of a packet.
 
-``tracer`` follows a packet through all the bridges of a cluster, ``agreement`` compares
-that with what the oracle expects.
+``tracer`` sets packets out, ``walk`` follows each through bridges, kernels and wires,
+``waves`` lets thousands be followed at once; ``journey`` is what comes of it and
+``render`` shows it. ``computed`` stands in for the kernels of a cluster that does not
+run.
 """
 
-from testbed.tracing.agreement import Comparison, compare
-from testbed.tracing.tracer import (
-    Leg,
-    Packet,
-    Traced,
-    TracedDelivery,
-    TracedDrop,
-    Tracer,
+from testbed.tracing.computed import computed_kernels, computed_origins
+from testbed.tracing.journey import (
+    Arrival,
+    BridgeHop,
+    Journey,
+    KernelHop,
+    Loss,
+    WireHop,
 )
+from testbed.tracing.packet import Packet
+from testbed.tracing.render import Origins, journey_json, render
+from testbed.tracing.tracer import Tracer
 
 __all__ = [
-    "Comparison",
-    "Leg",
+    "Arrival",
+    "BridgeHop",
+    "Journey",
+    "KernelHop",
+    "Loss",
+    "Origins",
     "Packet",
-    "Traced",
-    "TracedDelivery",
-    "TracedDrop",
     "Tracer",
-    "compare",
+    "WireHop",
+    "computed_kernels",
+    "computed_origins",
+    "journey_json",
+    "render",
 ]

@@ -1,260 +1,253 @@
-"""One packet through all the bridges of a cluster, and none sent.
+"""Where packets set out, and who follows them.
 
-OVS traces a packet through one bridge. Where it leaves by vxlan0, the trace goes on at
-the node that the tunnel leads to, with what the tunnel carries; where it leaves by
-tun0, the node's kernel has it. What the kernel then makes of it (a service's endpoint,
-another source) is not OVS's to say: the caller does, and traces on with ``from_node``.
-
-Each bridge is a function from a packet to its trace, so that one process can hold all
-of a cluster's bridges, or each node its own.
+Three questions about one cluster: what becomes of this traffic (``journey``), of the
+answer to it (``reply``), and of thousands at once (``journeys``). No packet is sent.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
 
-from testbed.errors import SwitchError
-from testbed.model import HostSubnet, Outcome, Pod, Transport
-from testbed.openflow import OFPort
+from testbed.model import HostSubnet, Pod, Traffic, Transport
+from testbed.tracing.addresses import GATEWAY, Addresses
+from testbed.tracing.journey import Arrival, BridgeHop, Journey, KernelHop
+from testbed.tracing.packet import Packet
+from testbed.tracing.walk import Memory, Walk, arrived, commits, lost
+from testbed.tracing.waves import run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Generator, Iterable, Mapping
     from ipaddress import IPv4Address
 
-    from testbed.model import Cluster, Traffic
-    from testbed.ovs.trace import Trace, TraceOutput, TraceStep
+    from testbed.model import Cluster, Party, UnderlayHost
+    from testbed.netfilter import Kernel
+    from testbed.ovs.trace import Question, Trace
+    from testbed.tracing.journey import Step
+    from testbed.tracing.walk import Walking
+    from testbed.tracing.waves import Askable
 
-_BROADCAST = "ff:ff:ff:ff:ff:ff"
-_IS_REPLY = ("trk,est,rpl",) * 4
-"""What conntrack says each time a flow asks; no packet asks more often."""
-
-
-class TraceableSwitch(Protocol):
-    """What ``testbed.ovs.TracedSwitch`` is."""
-
-    def __call__(self, packet: str, *, ct_states: Sequence[str] = ()) -> Trace:
-        """Trace a packet, given in OVS's text."""
+_OUTSIDE: Final = "external0"
+"""The gateway's interface to the world."""
+_EPHEMERAL: Final = 40009
+"""The port that a traced conversation is begun from; no flow and no rule knows it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Packet:
-    """What a flow can see of a packet, but for where it comes from.
-
-    ARP asks who has the destination; ``sender_mac`` is the MAC it gives for the source.
-    """
-
-    source: IPv4Address
-    destination: IPv4Address
-    transport: Transport
-    dport: int | None = None
-    sender_mac: str | None = None
-
-    def __str__(self) -> str:
-        """The packet in the text of ovs-fields(7), without ``in_port``."""
-        if self.transport is Transport.ARP:
-            asks = f"arp,arp_op=1,arp_spa={self.source},arp_tpa={self.destination}"
-            mac = f",dl_src={self.sender_mac},arp_sha={self.sender_mac}"
-            return f"{asks},dl_dst={_BROADCAST}{mac if self.sender_mac else ''}"
-        text = f"{self.transport},nw_src={self.source},nw_dst={self.destination}"
-        if self.transport is Transport.ICMP:
-            return f"{text},icmp_type=8,icmp_code=0"
-        return (
-            text if self.dport is None else f"{text},{self.transport}_dst={self.dport}"
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Leg:
-    """The packet's way through one node's bridge, and what it came in as."""
-
-    node: HostSubnet
-    packet: str
-    trace: Trace
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TracedDelivery:
-    """A copy that came out of the bridges.
+@dataclass(frozen=True)
+class Tracer:
+    """All the bridges and kernels of a cluster, each under its machine's name.
 
     Attributes:
-        node: whose bridge it left.
-        receiver: a pod; the node itself, whose kernel has it from tun0; or another
-            HostSubnet, a ghost, that a tunnel took it to.
-        source: from whom; flows do not change it.
-        destination: for whom; the same.
-        vnid: the sender's, which is what the tunnel carries to a ghost.
-        pkt_mark: the mark that the kernel sees.
-    """
-
-    node: HostSubnet
-    receiver: Pod | HostSubnet
-    source: IPv4Address
-    destination: IPv4Address
-    vnid: int
-    pkt_mark: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TracedDrop:
-    """A copy that went no further: the node and, there, the table and flow."""
-
-    node: HostSubnet
-    step: TraceStep
-
-    def __str__(self) -> str:
-        """``node: table=80,priority=0 actions=drop``."""
-        return f"{self.node.name}: {self.step}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Traced:
-    """What became of a packet, copy by copy; the legs in the order they were gone."""
-
-    legs: tuple[Leg, ...] = ()
-    deliveries: tuple[TracedDelivery, ...] = ()
-    drops: tuple[TracedDrop, ...] = ()
-
-    @property
-    def outcome(self) -> Outcome:
-        """One delivered copy is a delivery; what never came to a bridge is nothing."""
-        if self.deliveries:
-            return Outcome.DELIVERED
-        return Outcome.DROPPED if self.drops else Outcome.INCONCLUSIVE
-
-
-@dataclass(frozen=True, slots=True)
-class Tracer:
-    """All the bridges of a cluster, each under its node's name.
-
-    ``replies_at`` names nodes that saw the conversation begin from its other end: to
-    their conntrack, what is traced is a reply. To the others it is a new connection.
+        cluster: who is there.
+        bridges: every node's br0.
+        kernels: every node's kernel, and the gateway's.
+        is_system: the bridges are the kernel's datapath: marks reach iptables, and
+            conntrack is shared with it.
     """
 
     cluster: Cluster
-    bridges: Mapping[str, TraceableSwitch]
-    replies_at: frozenset[str] = field(default=frozenset())
+    bridges: Mapping[str, Askable]
+    kernels: Mapping[str, Kernel]
+    is_system: bool = True
 
-    def traffic(self, traffic: Traffic) -> Traced:
-        """Follow a packet from its sender; the kernel of a node ends its way.
+    @cached_property
+    def _addresses(self) -> Addresses:
+        return Addresses(self.cluster)
 
-        What never comes to a bridge has no legs: what a pod sends to itself, a node to
-        the world, and all from machines outside the cluster.
+    @cached_property
+    def _walk(self) -> Walk:
+        return self._remembering(Memory(is_shared=self.is_system))
+
+    def _remembering(self, memory: Memory) -> Walk:
+        return Walk(
+            cluster=self.cluster,
+            addresses=self._addresses,
+            kernels=self.kernels,
+            carries_mark=self.is_system,
+            memory=memory,
+        )
+
+    def journey(self, traffic: Traffic) -> Journey:
+        """What becomes of a packet."""
+        return self.journeys([traffic])[0]
+
+    def journeys(self, traffics: Iterable[Traffic]) -> list[Journey]:
+        """What becomes of many, each; all switches work at the same time."""
+        return run((self._journey(traffic) for traffic in traffics), self.bridges)
+
+    def rogue(
+        self, node: HostSubnet, packet: Packet, *, tun_src: IPv4Address, vnid: int
+    ) -> tuple[BridgeHop, ...]:
+        """What becomes of a packet that a stranger puts into a tunnel to a node."""
+        walking = self._walk.from_tunnel(node, packet, tun_src=tun_src, vnid=vnid)
+        (steps,) = run([walking], self.bridges)
+        return tuple(step for step in steps if isinstance(step, BridgeHop))
+
+    def reply(self, journey: Journey) -> Journey | None:
+        """What becomes of the answer to a packet that arrived, by its first way.
+
+        ``None`` where it did not, and for ARP, whose answer is no such packet.
         """
-        match traffic.sender:
-            case Pod(host_network=False) as pod:
-                return self._from_pod(pod, traffic)
+        if not journey.arrivals or journey.traffic.transport is Transport.ARP:
+            return None
+        return run([self._reply(journey)], self.bridges)[0]
+
+    def _journey(
+        self, traffic: Traffic
+    ) -> Generator[tuple[str, Question], Trace, Journey]:
+        sender = traffic.sender
+        if isinstance(sender, Pod) and sender.host_network:
+            sender = self.cluster.node(sender.node)
+        packet = Packet(
+            source=self._source(sender, traffic.destination),
+            destination=traffic.destination,
+            transport=traffic.transport,
+            dport=traffic.dport,
+        )
+        then = yield from self._set_out(self._walk, sender, packet)
+        return Journey(traffic=traffic, then=then)
+
+    def _reply(
+        self, journey: Journey
+    ) -> Generator[tuple[str, Question], Trace, Journey]:
+        """Whoever received it sends back what it got, the other way round."""
+        way = next(way for way in journey.ways if isinstance(way[-1], Arrival))
+        delivery = journey.arrivals[0].delivery
+        bridges = [hop for hop in way if isinstance(hop, BridgeHop)]
+        kernels = [hop for hop in way if isinstance(hop, KernelHop)]
+        committed = {hop.node for hop in bridges if commits(hop.trace)}
+        if self.is_system:
+            committed |= {hop.machine for hop in kernels}
+        memory = Memory(
+            committed=frozenset(committed),
+            translated={hop.machine: hop.passage for hop in kernels},
+            is_shared=self.is_system,
+        )
+        packet = Packet(
+            source=delivery.destination,
+            destination=delivery.source,
+            transport=journey.traffic.transport,
+            sport=delivery.dport,
+            dport=None if delivery.dport is None else _EPHEMERAL,
+            is_reply=True,
+        )
+        walk = self._remembering(memory)
+        then = yield from self._set_out(walk, delivery.receiver, packet)
+        traffic = Traffic(
+            sender=delivery.receiver,
+            destination=packet.destination,
+            transport=packet.transport,
+            dport=packet.dport,
+        )
+        return Journey(traffic=traffic, then=then)
+
+    def _source(self, sender: Party, destination: IPv4Address) -> IPv4Address:
+        """Nodes and ghosts are known by tun0's address among pods, else by their own.
+
+        A node asks for a service from tun0, too: that is where the route leads. Itself
+        it asks from the address that it asks.
+        """
+        if not isinstance(sender, HostSubnet):
+            return sender.ip
+        inside = [*self.cluster.cidrs]
+        if sender.is_node:
+            inside.append(self.cluster.network.service_network)
+            own = self.kernels[sender.name].routes.local_addresses
+            if destination in own or destination.is_loopback:
+                return destination
+        is_inside = any(destination in network for network in inside)
+        return sender.gateway if is_inside else sender.host_ip
+
+    def _set_out(self, walk: Walk, sender: Party, packet: Packet) -> Walking:
+        """From a sender onto its first bridge, kernel or wire."""
+        is_arp = packet.transport is Transport.ARP
+        match sender:
             case Pod() as pod:
-                return self._from_host(self.cluster.node(pod.node), traffic)
-            case HostSubnet() as host:
-                return self._from_host(host, traffic)
+                return (yield from self._from_pod(walk, pod, packet))
+            case HostSubnet(is_node=True) as node if not is_arp:
+                return (yield from walk.from_kernel(node.name, packet))
+            case HostSubnet() as host if self._is_for_pods(packet.destination):
+                return (yield from self._among_pods(walk, host, packet))
+            case _ if not is_arp and _is_own(packet):
+                return arrived(sender.name, sender, packet)
+            case _ if is_arp:
+                return self._who_has(sender, packet)
             case _:
-                return Traced()
+                return (yield from self._onto_wire(walk, sender, packet))
 
-    def _from_pod(self, pod: Pod, traffic: Traffic) -> Traced:
-        is_arp = traffic.transport is Transport.ARP
-        if traffic.destination == pod.ip and not is_arp:
-            return Traced()
+    def _from_pod(self, walk: Walk, pod: Pod, packet: Packet) -> Walking:
+        is_arp = packet.transport is Transport.ARP
+        if not is_arp and _is_own(packet):
+            return arrived(pod.key, pod, packet)
+        receiver = self._addresses.mac_for(pod, packet.destination)
+        framed = replace(
+            packet, sender_mac=pod.mac, receiver_mac=None if is_arp else receiver
+        )
         node = self.cluster.node(pod.node)
-        packet = _packet(traffic, pod.ip, pod.mac)
-        return self._follow(node, packet, f"in_port={pod.ofport}")
+        return (
+            yield from walk.into_bridge(
+                node, framed, f"in_port={pod.ofport}", came_by=pod.key
+            )
+        )
 
-    def _from_host(self, host: HostSubnet, traffic: Traffic) -> Traced:
-        """Both nodes and ghosts have a gateway, which they send from."""
-        packet = _packet(traffic, host.gateway, host.tun0_mac)
+    def _among_pods(self, walk: Walk, host: HostSubnet, packet: Packet) -> Walking:
+        """A node asks from tun0; a ghost speaks VXLAN to the node that it knows."""
         if packet.destination == host.gateway:
-            return Traced()
+            if packet.transport is Transport.ARP:
+                return lost(host.name, "nobody else has the sender's address")
+            return arrived(host.name, host, packet)
         if host.is_node:
-            # Its routes: pods and services are behind tun0.
-            networks = (*self.cluster.cidrs, self.cluster.network.service_network)
-            is_inside = any(packet.destination in network for network in networks)
-            return self.from_node(host, packet) if is_inside else Traced()
+            framed = replace(packet, sender_mac=host.tun0_mac)
+            return (yield from walk.from_tun0(host, framed))
         for node in self.cluster.nodes:
             if packet.destination in node.subnet:
+                framed = replace(packet, sender_mac=host.tun0_mac)
                 vnid = host.fixed_vnid or 0
-                return self.from_tunnel(node, packet, tun_src=host.host_ip, vnid=vnid)
-        return Traced()
-
-    def from_node(self, node: HostSubnet, packet: Packet) -> Traced:
-        """Follow what a node's kernel sends, or forwards, into tun0."""
-        return self._follow(node, packet, f"in_port={OFPort.TUN0:d}")
-
-    def from_tunnel(
-        self, node: HostSubnet, packet: Packet, *, tun_src: IPv4Address, vnid: int
-    ) -> Traced:
-        """Follow what a peer, or a rogue, sends to a node by VXLAN."""
-        origin = f"in_port={OFPort.VXLAN0:d},tun_src={tun_src},tun_id={vnid}"
-        return self._follow(node, packet, origin)
-
-    def _follow(self, node: HostSubnet, packet: Packet, origin: str) -> Traced:
-        text = f"{origin},{packet}"
-        ct_states = _IS_REPLY if node.name in self.replies_at else ()
-        trace = self.bridges[node.name](text, ct_states=ct_states)
-        leg = Leg(node=node, packet=text, trace=trace)
-        if trace.dropped_by:
-            drop = TracedDrop(node=node, step=trace.dropped_by)
-            return Traced(legs=(leg,), drops=(drop,))
-        branches = [self._branch(node, packet, output) for output in trace.outputs]
-        return Traced(
-            legs=(leg, *(leg for branch in branches for leg in branch.legs)),
-            deliveries=tuple(item for branch in branches for item in branch.deliveries),
-            drops=tuple(drop for branch in branches for drop in branch.drops),
-        )
-
-    def _branch(self, node: HostSubnet, packet: Packet, output: TraceOutput) -> Traced:
-        if output.ofport == OFPort.VXLAN0:
-            peer = self._peer(node, output)
-            if peer.is_node:
-                return self.from_tunnel(
-                    peer, packet, tun_src=node.host_ip, vnid=output.tun_id
+                return (
+                    yield from walk.from_tunnel(
+                        node, framed, tun_src=host.host_ip, vnid=vnid
+                    )
                 )
-            return _delivered(node, peer, packet, output, vnid=output.tun_id)
-        receiver = self._receiver(node, output)
-        return _delivered(node, receiver, packet, output, vnid=output.vnid)
+        return lost(host.name, "no node has this subnet")
 
-    def _peer(self, node: HostSubnet, output: TraceOutput) -> HostSubnet:
-        for peer in self.cluster.host_subnets:
-            if peer.host_ip == output.tun_dst:
-                return peer
-        raise SwitchError(
-            f"{node.name}: {output.step}: no node has the address {output.tun_dst}"
-        )
+    def _onto_wire(
+        self, walk: Walk, sender: HostSubnet | UnderlayHost, packet: Packet
+    ) -> Walking:
+        """From a machine with one interface, among the nodes or outside."""
+        underlay = self.cluster.underlay
+        if packet.destination.is_multicast:
+            return lost(sender.name, "multicast does not enter the cluster")
+        if packet.source in underlay.subnet:
+            is_near = packet.destination in underlay.subnet
+            next_hop = packet.destination if is_near else underlay.gateway
+            return (yield from walk.onto_underlay(sender.name, packet, next_hop))
+        if packet.destination in underlay.external_network:
+            return self._who_has(sender, packet)
+        then = yield from walk.into_kernel(GATEWAY, packet, _OUTSIDE)
+        return walk.wire(sender.name, GATEWAY, packet, then)
 
-    def _receiver(self, node: HostSubnet, output: TraceOutput) -> Pod | HostSubnet:
-        if output.ofport == OFPort.TUN0:
-            return node
-        for pod in self.cluster.pods_on(node):
-            if pod.ofport == output.ofport:
-                return pod
-        raise SwitchError(
-            f"{node.name}: {output.step}: ofport {output.ofport} is no pod's"
-        )
+    def _who_has(
+        self, sender: HostSubnet | UnderlayHost, packet: Packet
+    ) -> tuple[Step, ...]:
+        """Who is on the sender's own wire; Linux answers for all its addresses."""
+        wire: Mapping[IPv4Address, HostSubnet | UnderlayHost | None]
+        if packet.source in self.cluster.underlay.subnet:
+            gateways = {node.gateway: node for node in self.cluster.nodes}
+            wire = gateways | dict(self._addresses.on_underlay)
+        else:
+            wire = self._addresses.outside
+        receiver = wire.get(packet.destination)
+        if receiver is None or receiver == sender:
+            return lost(
+                sender.name, f"nobody else on the wire has {packet.destination}"
+            )
+        return arrived(receiver.name, receiver, packet)
 
-
-def _delivered(
-    node: HostSubnet,
-    receiver: Pod | HostSubnet,
-    packet: Packet,
-    output: TraceOutput,
-    *,
-    vnid: int,
-) -> Traced:
-    delivery = TracedDelivery(
-        node=node,
-        receiver=receiver,
-        source=packet.source,
-        destination=packet.destination,
-        vnid=vnid,
-        pkt_mark=output.pkt_mark,
-    )
-    return Traced(deliveries=(delivery,))
+    def _is_for_pods(self, ip: IPv4Address) -> bool:
+        return any(ip in cidr for cidr in self.cluster.cidrs)
 
 
-def _packet(traffic: Traffic, source: IPv4Address, mac: str) -> Packet:
-    return Packet(
-        source=source,
-        destination=traffic.destination,
-        transport=traffic.transport,
-        dport=traffic.dport,
-        sender_mac=mac,
-    )
+def _is_own(packet: Packet) -> bool:
+    """Whether it never leaves its sender."""
+    return packet.destination == packet.source or packet.destination.is_loopback

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
 
 import pytest
 from scapy.utils import PcapNgReader
 
+from testbed.coverage.document import read
 from testbed.emulation import sandbox
 
 if TYPE_CHECKING:
@@ -37,6 +40,7 @@ def run(directory: Path, source: str, *arguments: str) -> tuple[int, str]:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
         cwd=directory,
+        env={**os.environ, "COLUMNS": "120"},
         capture_output=True,
         text=True,
         check=False,
@@ -80,9 +84,12 @@ def test_a_failure_tells_what_was_sent_seen_and_hit(tmp_path: Path) -> None:
 
     assert "not delivered to external:external" in output
     story = output.partition("- testbed -")[2]
-    assert "logging/rsyslog-0: Ether / IP / UDP" in story.partition("seen, in")[0]
-    assert "kube-service-catalog/apiserver-x5nq4 receives Ether / IP / UDP" in story
-    assert "oc-04.test table 70 (IP_TO_LOCAL_POD): 1 hit priority=100,ip," in story
+    sent, _, rest = story.partition("seen, in")
+    seen, _, hit = rest.partition("flows hit on oc-04.test:")
+    assert "1 logging/rsyslog-0: UDP 10.131.1.241:40009 > 10.131.0.16:9" in sent
+    assert "NOT SO: 1 arrives at external:external" in sent
+    assert "server-x5nq4 gets  the same" in seen
+    assert "table 70 (IP_TO_LOCAL_POD): 1 hit priority=100,ip," in hit
 
 
 def test_a_failure_keeps_what_all_taps_saw(tmp_path: Path) -> None:
@@ -93,6 +100,117 @@ def test_a_failure_keeps_what_all_taps_saw(tmp_path: Path) -> None:
     with PcapNgReader(str(capture)) as reader:
         taps = {packet.sniffed_on for packet in reader}
     assert {"logging/rsyslog-0", "kube-service-catalog/apiserver-x5nq4"} <= taps
+
+
+PING = 'cluster.pods[0].run("ping", "-c1", "-q", str(cluster.pods[1].ip))'
+IN_SETUP = f"""
+import pytest
+
+@pytest.fixture
+def broken(cluster):
+    {PING}
+    raise RuntimeError("not today")
+
+def test_it(broken):
+    pass
+"""
+IN_TEARDOWN = f"""
+import pytest
+
+@pytest.fixture
+def broken(cluster):
+    yield
+    raise RuntimeError("not today")
+
+def test_it(broken, cluster):
+    {PING}
+"""
+
+
+@pytest.mark.parametrize("source", [IN_SETUP, IN_TEARDOWN], ids=["setup", "teardown"])
+def test_a_fixture_that_fails_has_a_story_and_a_capture_too(
+    tmp_path: Path, source: str
+) -> None:
+    _, output = run(tmp_path, source)
+
+    assert "RuntimeError: not today" in output
+    story = output.partition("- testbed -")[2]
+    assert "sends ICMP 10.128.0.4 > 10.128.0.17 echo request" in story
+    assert "table 70 (IP_TO_LOCAL_POD): 1 hit" in story
+    (capture,) = (tmp_path / "captures").glob("*.pcapng")
+    assert str(capture) in output
+
+
+def test_packets_of_scenarios_that_pass_are_kept_only_if_asked(tmp_path: Path) -> None:
+    run(tmp_path, DELIVERED)
+    assert not (tmp_path / "captures").exists()
+
+    _, output = run(tmp_path, DELIVERED, "--keep-captures", "--captures", "kept")
+
+    assert "1 passed" in output
+    assert len(list((tmp_path / "kept").glob("*.pcapng"))) == 1
+
+
+def test_two_scenarios_of_one_name_keep_two_captures(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        directory = tmp_path / name
+        directory.mkdir()
+        (directory / "test_it.py").write_text(DELIVERED)
+
+    options = ("--keep-captures", "--import-mode=importlib")
+    _, output = run(tmp_path, "", *options, "one", "two")
+
+    assert "2 passed" in output
+    assert len(list((tmp_path / "captures").glob("*.pcapng"))) == 2
+
+
+def test_what_a_scenario_did_is_in_the_xml_for_junit(tmp_path: Path) -> None:
+    run(tmp_path, WRONG, "--junitxml", "junit.xml")
+
+    written = ET.parse(tmp_path / "junit.xml")  # noqa: S314 - our own
+    case = written.getroot().find(".//testcase")
+    assert case is not None
+    (capture,) = (tmp_path / "captures").glob("*.pcapng")
+    properties = {
+        item.attrib["name"]: item.attrib["value"] for item in case.iter("property")
+    }
+    drop = "is dropped on oc-04.test in table 20 (FROM_POD) by priority=0"
+    assert properties.pop("topology").endswith("four-node.yaml")
+    assert properties.pop("datapath") in ("netdev", "system")
+    assert properties == {
+        "plugin": "subnet",
+        "packets_sent": "2",
+        "claim": f"packet 1 {drop}: not so",
+        "capture": f"captures/{capture.name}",
+    }
+
+
+def test_flow_coverage_tells_what_was_hit_and_what_never(tmp_path: Path) -> None:
+    status, output = run(tmp_path, DELIVERED, "--flow-coverage")
+
+    told = output.partition("= flow coverage =")[2]
+    assert "redhat/openshift-ovs-subnet" in told
+    assert "    table 90 (IP_TO_REMOTE_POD) priority=100,ip,nw_dst=…" in told
+    assert "    table 70 (IP_TO_LOCAL_POD) priority=100,ip,nw_dst=…" not in told
+    assert "table 253 (RULE_VERSION) priority=32768: it is a note" in told
+    assert status == 0
+
+
+def test_too_little_flow_coverage_fails_the_run(tmp_path: Path) -> None:
+    options = ("--flow-coverage-report", "coverage", "--flow-coverage-fail-under", "90")
+
+    status, output = run(tmp_path, DELIVERED, *options)
+
+    assert "1 passed" in output
+    assert "% of the kinds of flows were hit; 90 % are required" in output
+    assert status == 1
+    found = read(tmp_path / "coverage" / "coverage.json")
+    hit = [kind for kind in found.plugins[0].kinds if kind.scenarios]
+    assert {kind.table_name for kind in hit} >= {"FROM_POD", "IP_TO_LOCAL_POD"}
+    assert {name for kind in hit for name in kind.scenarios} == {
+        "test_mine.py::test_two_pods"
+    }
+    assert (tmp_path / "coverage" / "index.html").exists()
 
 
 def test_a_run_that_needs_no_cluster_enters_no_sandbox(tmp_path: Path) -> None:
@@ -146,5 +264,8 @@ def test_a_switch_that_dies_fails_its_scenario_and_not_the_session(
     status, output = run(tmp_path, source)
 
     assert "not delivered to external:external" in output
-    assert "no story: " in output
+    assert "1 logging/rsyslog-0: UDP" in output
+    assert "flows hit:\n  cannot be read: " in output
+    assert "ovs-vswitchd of oc-04.test is dead: killed by SIGKILL" in output
+    assert "|bridge|INFO|" in output.partition("its last words:")[2]
     assert status == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING
 
 import pytest
@@ -33,6 +34,27 @@ def flows_of(switch: Switch) -> set[Flow]:
 
 def receive_arp(appctl: Appctl) -> None:
     appctl("netdev-dummy/receive", "web", f"in_port(3),{ARP}")
+
+
+def test_a_database_is_asked_without_ids_made_of_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """libuuid notes those in a file of the machine's, open for ever in each thread."""
+
+    def never() -> None:
+        pytest.fail("uuid1() was called")
+
+    monkeypatch.setattr(uuid, "uuid1", never)
+    create_database(tmp_path / "empty.db")
+    (tmp_path / "run").mkdir()
+    with start_daemons(
+        tmp_path / "run",
+        database=tmp_path / "empty.db",
+        options=["--enable-dummy=override", "--disable-system"],
+    ) as daemons:
+        bridge = Bridge(name="br0", datapath_type="dummy", ports=())
+
+        configure(daemons.database_socket, [bridge], version="3.1.0")
 
 
 def test_replacing_takes_away_what_is_not_wanted_any_more(br0: Switch) -> None:

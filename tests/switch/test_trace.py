@@ -10,6 +10,9 @@ import pytest
 
 from testbed.errors import SwitchError
 from testbed.model import (
+    EndpointPort,
+    Endpoints,
+    EndpointSubset,
     LabelSelector,
     NetNamespace,
     NetworkPolicy,
@@ -21,11 +24,22 @@ from testbed.model import (
     ServicePort,
     Traffic,
     Transport,
+    UnderlayHost,
 )
 from testbed.openflow import Flow, Table
 from testbed.ovs import start_dummy_switches
 from testbed.pipeline import node_flows
-from testbed.tracing import Packet, Tracer
+from testbed.tracing import (
+    Arrival,
+    BridgeHop,
+    KernelHop,
+    Loss,
+    Packet,
+    Tracer,
+    WireHop,
+    computed_kernels,
+)
+from testbed.tracing.addresses import GATEWAY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,11 +101,33 @@ def isolated(shop: Cluster) -> Cluster:
     )
 
 
-def traced(
-    switches: DummySwitches, cluster: Cluster, replies_at: frozenset[str] = frozenset()
-) -> Tracer:
+def traced(switches: DummySwitches, cluster: Cluster) -> Tracer:
     flows = {node.name: node_flows(cluster, node) for node in cluster.nodes}
-    return Tracer(cluster, switches.program(flows), replies_at)
+    return Tracer(cluster, switches.program(flows), computed_kernels(cluster))
+
+
+@pytest.fixture(scope="module")
+def outside(shop: Cluster) -> Cluster:
+    """The same with somebody in the world outside."""
+    host = UnderlayHost(name="web", ip=OUTSIDE)
+    return replace(shop, underlay=replace(shop.underlay, external_hosts=(host,)))
+
+
+def with_egress_ip(cluster: Cluster) -> Cluster:
+    """The same with ``shop`` leaving by an address of oc-02."""
+    return replace(
+        cluster,
+        host_subnets=tuple(
+            replace(host, egress_ips=(EGRESS_IP,))
+            if host.name == "oc-02.test"
+            else host
+            for host in cluster.host_subnets
+        ),
+        net_namespaces=(
+            NetNamespace(name="shop", netid=SHOP, egress_ips=(EGRESS_IP,)),
+            NetNamespace(name="lab", netid=LAB),
+        ),
+    )
 
 
 def tcp(cluster: Cluster, sender: str, destination: IPv4Address) -> Traffic:
@@ -108,13 +144,18 @@ def test_a_packet_to_another_node_is_followed_through_both_bridges(
 ) -> None:
     cache = shop.pod("shop/cache")
 
-    result = traced(switches, shop).traffic(tcp(shop, "shop/web", cache.ip))
+    result = traced(switches, shop).journey(tcp(shop, "shop/web", cache.ip))
 
-    assert [leg.node.name for leg in result.legs] == ["oc-04.test", "oc-01.test"]
-    (delivery,) = result.deliveries
-    assert delivery.receiver == cache
-    assert delivery.vnid == SHOP
-    assert delivery.source == shop.pod("shop/web").ip
+    first, wire, second, end = result.ways[0]
+    assert isinstance(first, BridgeHop)
+    assert isinstance(second, BridgeHop)
+    assert [first.node, second.node] == ["oc-04.test", "oc-01.test"]
+    assert isinstance(wire, WireHop)
+    assert (wire.sender, wire.receiver, wire.vnid) == ("oc-04.test", "oc-01.test", SHOP)
+    assert isinstance(end, Arrival)
+    assert end.delivery.receiver == cache
+    assert end.delivery.vnid == SHOP
+    assert end.delivery.source == shop.pod("shop/web").ip
 
 
 def test_a_drop_on_another_node_names_that_node_table_and_flow(
@@ -122,84 +163,94 @@ def test_a_drop_on_another_node_names_that_node_table_and_flow(
 ) -> None:
     stranger = shop.pod("lab/stranger")
 
-    result = traced(switches, shop).traffic(tcp(shop, "shop/web", stranger.ip))
+    result = traced(switches, shop).journey(tcp(shop, "shop/web", stranger.ip))
 
     assert result.outcome is Outcome.DROPPED
-    (drop,) = result.drops
-    assert (drop.node.name, drop.step.table) == ("oc-01.test", Table.POLICY)
-    assert str(drop) == "oc-01.test: table=80,priority=0 actions=drop"
+    (loss,) = result.losses
+    assert loss.machine == "oc-01.test"
+    assert str(loss.flow) == "table=80,priority=0 actions=drop"
 
 
 def test_multicast_branches_to_every_node_and_pod_of_the_vnid(
     switches: DummySwitches, shop: Cluster
 ) -> None:
-    result = traced(switches, shop).traffic(tcp(shop, "shop/web", GROUP))
+    result = traced(switches, shop).journey(tcp(shop, "shop/web", GROUP))
 
-    receivers = {item.receiver.name for item in result.deliveries}
+    receivers = {item.delivery.receiver.name for item in result.arrivals}
     assert receivers == {"db", "cache"}
-    assert {drop.node.name for drop in result.drops} == {"oc-02.test", "oc-03.test"}
+    assert {loss.machine for loss in result.losses} == {"oc-02.test", "oc-03.test"}
 
 
-def test_what_leaves_the_cluster_ends_in_the_nodes_kernel(
+def test_what_leaves_the_cluster_goes_through_kernel_and_gateway(
+    switches: DummySwitches, outside: Cluster
+) -> None:
+    result = traced(switches, outside).journey(tcp(outside, "shop/web", OUTSIDE))
+
+    kernels = [step for step in result.ways[0] if isinstance(step, KernelHop)]
+    assert [hop.machine for hop in kernels] == ["oc-04.test", GATEWAY]
+    (arrival,) = result.arrivals
+    assert arrival.delivery.receiver == outside.underlay.external_hosts[0]
+    assert arrival.delivery.source == outside.node("oc-04").host_ip
+
+
+def test_an_egress_ip_is_the_source_of_what_leaves_by_its_node(
+    switches: DummySwitches, outside: Cluster
+) -> None:
+    cluster = with_egress_ip(outside)
+
+    result = traced(switches, cluster).journey(tcp(cluster, "shop/web", OUTSIDE))
+
+    (arrival,) = result.arrivals
+    assert arrival.delivery.source == EGRESS_IP
+    kernels = [step for step in result.ways[0] if isinstance(step, KernelHop)]
+    assert kernels[0].machine == "oc-02.test"
+
+
+def test_the_userspace_datapath_hands_no_mark_to_the_kernel(
+    switches: DummySwitches, outside: Cluster
+) -> None:
+    cluster = with_egress_ip(outside)
+    system = traced(switches, cluster)
+    netdev = Tracer(cluster, system.bridges, system.kernels, is_system=False)
+
+    (arrival,) = netdev.journey(tcp(cluster, "shop/web", OUTSIDE)).arrivals
+
+    assert arrival.delivery.source == cluster.node("oc-02").host_ip
+
+
+def test_a_service_is_followed_through_the_nodes_kernel_to_every_endpoint(
     switches: DummySwitches, shop: Cluster
 ) -> None:
-    result = traced(switches, shop).traffic(tcp(shop, "shop/web", OUTSIDE))
-
-    (delivery,) = result.deliveries
-    assert delivery.receiver == shop.node("oc-04")
-    assert delivery.pkt_mark == 0
-
-
-def test_an_egress_ip_takes_the_packet_to_its_node_and_marks_it_there(
-    switches: DummySwitches, shop: Cluster
-) -> None:
-    with_egress_ip = replace(
-        shop,
-        host_subnets=tuple(
-            replace(host, egress_ips=(EGRESS_IP,))
-            if host.name == "oc-02.test"
-            else host
-            for host in shop.host_subnets
-        ),
-        net_namespaces=(
-            NetNamespace(name="shop", netid=SHOP, egress_ips=(EGRESS_IP,)),
-            NetNamespace(name="lab", netid=LAB),
-        ),
-    )
-
-    result = traced(switches, with_egress_ip).traffic(
-        tcp(with_egress_ip, "shop/web", OUTSIDE)
-    )
-
-    (delivery,) = result.deliveries
-    assert delivery.receiver == with_egress_ip.node("oc-02")
-    assert delivery.pkt_mark == (SHOP | 0x01000000) ^ 1
-
-
-def test_a_service_is_traced_leg_by_leg(switches: DummySwitches, shop: Cluster) -> None:
-    tracer = traced(switches, shop)
-    node, cache = shop.node("oc-04"), shop.pod("shop/cache")
     service = shop.service("shop/web")
     assert service.cluster_ip
-    to_service = Traffic(
-        sender=shop.pod("shop/web"),
-        destination=service.cluster_ip,
-        transport=Transport.TCP,
-        dport=443,
+    addresses = tuple(shop.pod(f"shop/{name}").ip for name in ("db", "cache"))
+    subset = EndpointSubset(
+        addresses=addresses,
+        ports=(EndpointPort(name="https", protocol=Protocol.TCP, port=8443),),
     )
-    masqueraded = Packet(
-        source=node.gateway, destination=cache.ip, transport=Transport.TCP, dport=8443
+    cluster = replace(
+        shop,
+        endpoints=(Endpoints(namespace="shop", name="web", subsets=(subset,)),),
     )
+    to_service = replace(tcp(cluster, "shop/web", service.cluster_ip), dport=443)
 
-    first = tracer.traffic(to_service)
-    second = tracer.from_node(node, masqueraded)
+    result = traced(switches, cluster).journey(to_service)
 
-    assert [item.receiver for item in first.deliveries] == [node]
-    assert [item.receiver for item in second.deliveries] == [cache]
-    assert second.deliveries[0].vnid == 0
+    assert {item.delivery.receiver.name for item in result.arrivals} == {"db", "cache"}
+    assert {item.delivery.dport for item in result.arrivals} == {8443}
+    assert {item.delivery.source for item in result.arrivals} == {
+        cluster.node("oc-04").gateway
+    }
+    chances = [
+        step.passage.probability
+        for way in result.ways
+        for step in way
+        if isinstance(step, KernelHop)
+    ]
+    assert chances == [0.5, 0.5]
 
 
-def test_a_service_of_another_vnid_is_dropped_on_the_first_leg(
+def test_a_service_of_another_vnid_is_dropped_before_the_kernel(
     switches: DummySwitches, shop: Cluster
 ) -> None:
     foreign = Service(
@@ -210,11 +261,13 @@ def test_a_service_of_another_vnid_is_dropped_on_the_first_leg(
     )
     cluster = replace(shop, services=(foreign,))
 
-    result = traced(switches, cluster).traffic(
+    result = traced(switches, cluster).journey(
         tcp(cluster, "shop/web", IPv4Address("172.30.0.9"))
     )
 
-    assert [drop.step.table for drop in result.drops] == [Table.POLICY]
+    (loss,) = result.losses
+    assert loss.flow
+    assert loss.flow.table == Table.POLICY
 
 
 def test_a_rogue_is_dropped_by_table_10(switches: DummySwitches, shop: Cluster) -> None:
@@ -225,36 +278,55 @@ def test_a_rogue_is_dropped_by_table_10(switches: DummySwitches, shop: Cluster) 
     )
     rogue = IPv4Address("172.16.1.66")
 
-    result = traced(switches, shop).from_tunnel(
+    (hop,) = traced(switches, shop).rogue(
         shop.node("oc-04"), forged, tun_src=rogue, vnid=SHOP
     )
 
-    assert [drop.step.table for drop in result.drops] == [Table.FROM_VXLAN]
+    (loss,) = hop.then
+    assert isinstance(loss, Loss)
+    assert loss.flow
+    assert loss.flow.table == Table.FROM_VXLAN
 
 
 def test_a_policy_drops_a_new_connection_but_no_reply(
     switches: DummySwitches, isolated: Cluster
 ) -> None:
+    tracer = traced(switches, isolated)
     to_db = tcp(isolated, "shop/cache", isolated.pod("shop/db").ip)
+    from_db = tcp(isolated, "shop/db", isolated.pod("lab/stranger").ip)
 
-    new = traced(switches, isolated).traffic(to_db)
-    reply = traced(switches, isolated, frozenset({"oc-04.test"})).traffic(to_db)
+    refused, allowed = tracer.journeys([to_db, from_db])
 
-    assert [str(drop) for drop in new.drops] == [
-        "oc-04.test: table=80,priority=0 actions=drop"
+    assert [str(loss.flow) for loss in refused.losses] == [
+        "table=80,priority=0 actions=drop"
     ]
-    assert [item.receiver.name for item in reply.deliveries] == ["db"]
-    assert not reply.drops
+    assert allowed.outcome is Outcome.DELIVERED
+    answer = tracer.reply(allowed)
+    assert answer
+    assert [item.delivery.receiver.name for item in answer.arrivals] == ["db"]
 
 
-def test_a_reply_is_one_only_where_the_conversation_began(
+def test_what_never_arrived_is_not_answered(
     switches: DummySwitches, isolated: Cluster
 ) -> None:
+    tracer = traced(switches, isolated)
     to_db = tcp(isolated, "shop/cache", isolated.pod("shop/db").ip)
 
-    result = traced(switches, isolated, frozenset({"oc-01.test"})).traffic(to_db)
+    assert tracer.reply(tracer.journey(to_db)) is None
 
-    assert result.outcome is Outcome.DROPPED
+
+def test_the_answer_from_outside_finds_back_to_the_pod(
+    switches: DummySwitches, outside: Cluster
+) -> None:
+    tracer = traced(switches, outside)
+
+    answer = tracer.reply(tracer.journey(tcp(outside, "shop/web", OUTSIDE)))
+
+    assert answer
+    (arrival,) = answer.arrivals
+    assert arrival.delivery.receiver == outside.pod("shop/web")
+    assert arrival.delivery.source == OUTSIDE
+    assert arrival.delivery.destination == outside.pod("shop/web").ip
 
 
 def test_arp_carries_the_pods_mac(switches: DummySwitches, shop: Cluster) -> None:
@@ -264,23 +336,7 @@ def test_arp_carries_the_pods_mac(switches: DummySwitches, shop: Cluster) -> Non
         transport=Transport.ARP,
     )
 
-    assert traced(switches, shop).traffic(who_has).outcome is Outcome.DELIVERED
-
-
-@pytest.mark.parametrize("destination", ["198.51.100.10", "10.131.0.1", "224.1.2.3"])
-def test_what_a_node_does_not_send_into_tun0_is_not_traced(
-    switches: DummySwitches, shop: Cluster, destination: str
-) -> None:
-    from_node = Traffic(
-        sender=shop.node("oc-04"),
-        destination=IPv4Address(destination),
-        transport=Transport.ICMP,
-    )
-
-    result = traced(switches, shop).traffic(from_node)
-
-    assert result.outcome is Outcome.INCONCLUSIVE
-    assert not result.legs
+    assert traced(switches, shop).journey(who_has).outcome is Outcome.DELIVERED
 
 
 def test_a_node_reaches_pods_of_other_nodes_with_vnid_0(
@@ -289,33 +345,53 @@ def test_a_node_reaches_pods_of_other_nodes_with_vnid_0(
     node, cache = shop.node("oc-04"), shop.pod("shop/cache")
     from_node = Traffic(sender=node, destination=cache.ip, transport=Transport.ICMP)
 
-    (delivery,) = traced(switches, shop).traffic(from_node).deliveries
+    (arrival,) = traced(switches, shop).journey(from_node).arrivals
 
-    assert (delivery.receiver, delivery.source) == (cache, node.gateway)
-    assert delivery.vnid == 0
+    assert (arrival.delivery.receiver, arrival.delivery.source) == (cache, node.gateway)
+    assert arrival.delivery.vnid == 0
 
 
-def test_a_tunnel_to_nowhere_is_an_error_that_names_the_flow(
+def test_a_tunnel_to_nowhere_is_a_loss_that_names_the_flow(
     switches: DummySwitches, shop: Cluster
 ) -> None:
     tracer = traced(switches, shop)
     alone: tuple[HostSubnet, ...] = (shop.node("oc-04"),)
-    forgetful = Tracer(replace(shop, host_subnets=alone), tracer.bridges)
+    forgetful = Tracer(
+        replace(shop, host_subnets=alone), tracer.bridges, tracer.kernels
+    )
 
-    with pytest.raises(SwitchError, match=r"table=90.*172\.16\.1\.15"):
-        forgetful.traffic(tcp(shop, "shop/web", shop.pod("shop/cache").ip))
+    (loss,) = forgetful.journey(tcp(shop, "shop/web", shop.pod("shop/cache").ip)).losses
+
+    assert "172.16.1.15, which no HostSubnet has, by table=90" in loss.reason
 
 
-def test_a_port_of_no_pod_is_an_error_that_names_the_flow(
+def test_a_port_of_no_pod_is_a_loss_that_names_the_port(
     switches: DummySwitches, shop: Cluster
 ) -> None:
     tracer = traced(switches, shop)
     fewer = replace(shop, pods=shop.pods[:1])
 
-    with pytest.raises(SwitchError, match="ofport 28 is no pod's"):
-        Tracer(fewer, tracer.bridges).traffic(
-            tcp(shop, "shop/web", shop.pod("shop/db").ip)
-        )
+    (loss,) = (
+        Tracer(fewer, tracer.bridges, tracer.kernels)
+        .journey(tcp(shop, "shop/web", shop.pod("shop/db").ip))
+        .losses
+    )
+
+    assert loss.reason == "ofport 28 is no pod's"
+
+
+def test_a_switch_that_cannot_be_asked_is_inconclusive(
+    switches: DummySwitches, shop: Cluster
+) -> None:
+    tracer = traced(switches, shop)
+    bridges = {"oc-04.test": tracer.bridges["oc-04.test"]}
+
+    result = Tracer(shop, bridges, tracer.kernels).journey(
+        tcp(shop, "shop/web", shop.pod("shop/cache").ip)
+    )
+
+    assert result.outcome is Outcome.INCONCLUSIVE
+    assert [loss.machine for loss in result.losses] == ["oc-01.test"]
 
 
 def test_a_bridge_forgets_the_flows_of_the_cluster_before(
@@ -324,7 +400,7 @@ def test_a_bridge_forgets_the_flows_of_the_cluster_before(
     everything = Flow(table=0, priority=65535, actions=("drop",))
     switches.program({"oc-04.test": [everything]})
 
-    result = traced(switches, shop).traffic(
+    result = traced(switches, shop).journey(
         tcp(shop, "shop/web", shop.pod("shop/db").ip)
     )
 
@@ -334,7 +410,9 @@ def test_a_bridge_forgets_the_flows_of_the_cluster_before(
 def test_a_packet_that_ovs_cannot_read_is_an_error(
     switches: DummySwitches, shop: Cluster
 ) -> None:
-    bridge = traced(switches, shop).bridges["oc-04.test"]
+    bridge = switches.program({"oc-04.test": node_flows(shop, shop.node("oc-04"))})[
+        "oc-04.test"
+    ]
 
     with pytest.raises(SwitchError, match="no_such_field"):
         bridge("in_port=3,no_such_field=1")

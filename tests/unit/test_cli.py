@@ -164,8 +164,9 @@ def test_up_with_a_name_that_runs_starts_nothing(
     state: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sandbox, "kept", lambda *_, **__: pytest.fail("started"))
-    monkeypatch.setattr("testbed.emulation.prerequisites._check_tun", lambda: None)
-    Registry(state).update(held_by_this_process("mine"))
+    monkeypatch.setattr("testbed.emulation.prerequisites.tun_problem", str)
+    with Registry(state).claim(held_by_this_process("mine")):
+        pass
 
     assert run("up", "--name", "mine") == 2
 
@@ -176,7 +177,7 @@ def test_what_a_datapath_needs_is_told_before_anything_starts(
     state: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sandbox, "kept", lambda *_, **__: pytest.fail("started"))
-    monkeypatch.setattr("testbed.emulation.prerequisites._TUN", "/no/such/device")
+    monkeypatch.setattr("testbed.emulation.prerequisites.TUN", Path("/no/device"))
 
     assert run("up", "--datapath", "netdev") == 2
 
@@ -196,7 +197,8 @@ def test_a_list_has_a_line_for_each_testbed(
     state: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("mine", "yours"):
-        Registry(state).update(held_by_this_process(name))
+        with Registry(state).claim(held_by_this_process(name)):
+            pass
 
     assert run("list") == 0
 
@@ -222,7 +224,8 @@ def test_down_takes_a_name_or_all() -> None:
 def test_a_testbed_that_is_being_built_is_not_entered(
     arguments: list[str], state: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Registry(state).update(replace(held_by_this_process("default"), ready=False))
+    with Registry(state).claim(replace(held_by_this_process("default"), ready=False)):
+        pass
 
     assert run(*arguments) == 2
 

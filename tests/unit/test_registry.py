@@ -49,6 +49,12 @@ def held_by(pid: int, name: str = "default") -> RunningTestbed:
     )
 
 
+def note(registry: Registry, *testbeds: RunningTestbed) -> None:
+    for testbed in testbeds:
+        with registry.claim(testbed):
+            pass
+
+
 def test_a_testbed_whose_process_lives_is_running(registry: Registry) -> None:
     testbed = held_by(os.getpid())
 
@@ -155,8 +161,7 @@ def test_what_would_be_no_file_name_is_no_name(registry: Registry, name: str) ->
 def test_without_a_name_default_is_meant_or_the_only_one(
     registry: Registry, running: list[str], asked: str | None, found: str
 ) -> None:
-    for name in running:
-        registry.update(held_by(os.getpid(), name))
+    note(registry, *(held_by(os.getpid(), name) for name in running))
 
     assert registry.find(asked).name == found
 
@@ -177,8 +182,7 @@ def test_without_a_name_default_is_meant_or_the_only_one(
 def test_what_is_not_found_is_told_with_what_there_is(
     registry: Registry, running: list[str], asked: str | None, message: str
 ) -> None:
-    for name in running:
-        registry.update(held_by(os.getpid(), name))
+    note(registry, *(held_by(os.getpid(), name) for name in running))
 
     with pytest.raises(NotFoundError, match=message):
         registry.find(asked)
@@ -188,7 +192,7 @@ def test_forgetting_a_testbed_spares_the_next_one_of_its_name(
     registry: Registry,
 ) -> None:
     earlier, later = held_by(1), held_by(os.getpid())
-    registry.update(later)
+    note(registry, later)
 
     registry.forget(earlier)
 
@@ -199,7 +203,7 @@ def test_ending_a_testbed_kills_its_process(
     registry: Registry, process: subprocess.Popen[bytes]
 ) -> None:
     testbed = held_by(process.pid)
-    registry.update(testbed)
+    note(registry, testbed)
 
     registry.end(testbed)
 
@@ -217,13 +221,94 @@ def test_ending_a_testbed_spares_a_later_process_of_the_same_number(
     assert testbed.runs
 
 
-def test_a_file_that_describes_no_testbed_is_named(
+def test_what_a_testbed_has_become_is_noted(registry: Registry) -> None:
+    testbed = held_by(os.getpid())
+    grown = replace(testbed, pods=29)
+
+    with registry.claim(testbed):
+        registry.update(testbed, grown)
+
+        assert registry.running() == (grown,)
+
+
+def test_a_testbed_that_was_taken_down_is_not_noted_again(registry: Registry) -> None:
+    testbed = held_by(os.getpid())
+
+    with pytest.raises(NotFoundError, match="was taken down meanwhile"):
+        registry.update(testbed, replace(testbed, pods=29))
+
+    assert registry.running() == ()
+
+
+def test_a_change_spares_the_next_testbed_of_its_name(registry: Registry) -> None:
+    earlier, later = held_by(1), held_by(os.getpid())
+    note(registry, later)
+
+    with pytest.raises(NotFoundError, match="was taken down meanwhile"):
+        registry.update(earlier, replace(earlier, pods=29))
+
+    assert registry.running() == (later,)
+
+
+def test_a_testbed_that_has_changed_since_is_forgotten_all_the_same(
+    registry: Registry,
+) -> None:
+    found = held_by(os.getpid())
+    note(registry, replace(found, pods=29))
+
+    registry.forget(found)
+
+    assert registry.running() == ()
+
+
+@pytest.mark.parametrize("half", ["", '{"name": "def', "\0\0\0"])
+def test_half_a_file_is_no_testbed_and_goes(
+    registry: Registry, tmp_path: Path, half: str
+) -> None:
+    (tmp_path / "state" / "default.json").write_text(half)
+
+    assert registry.running() == ()
+    assert list((tmp_path / "state").iterdir()) == []
+
+
+def test_a_file_that_was_never_finished_goes(
     registry: Registry, tmp_path: Path
 ) -> None:
+    (tmp_path / "state" / "default.new").write_text("{")
+
+    assert registry.running() == ()
+    assert list((tmp_path / "state").iterdir()) == []
+
+
+def test_a_file_of_another_version_is_named(registry: Registry, tmp_path: Path) -> None:
     path = tmp_path / "state" / "odd.json"
     path.write_text('{"name": "odd"}')
 
     with pytest.raises(EmulationError, match=f"type: rm {path}"):
+        registry.running()
+
+
+def test_a_file_that_cannot_be_read_is_named(
+    registry: Registry, tmp_path: Path
+) -> None:
+    path = tmp_path / "state" / "odd.json"
+    path.mkdir()  # as little to be read as a file without permissions, by root too
+
+    with pytest.raises(EmulationError, match=f"type: rm -r {path}"):
+        registry.running()
+
+
+def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(EmulationError, match="not a directory; TESTBED_STATE_DIR"):
+        Registry(tmp_path / "file" / "state")
+
+
+def test_a_directory_that_is_gone_is_named(registry: Registry, tmp_path: Path) -> None:
+    (tmp_path / "state").rmdir()
+
+    with pytest.raises(EmulationError, match="no such file or directory"):
         registry.running()
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from testbed.errors import SwitchError
-from testbed.ovs.trace import Trace, TraceAction, TraceStep, parse_trace
+from testbed.ovs.trace import Question, Trace, TraceAction, TraceStep, parse_trace
+from testbed.ovs.trace_text import TraceReader
 
 TRACES = Path(__file__).parents[1] / "golden" / "traces"
 NAMES = sorted(path.stem for path in TRACES.glob("*.txt"))
@@ -148,6 +149,13 @@ def test_a_trace_that_was_cut_off_is_an_error(name: str, share: float) -> None:
         parse_trace("\n".join(lines[: round(len(lines) * share)]))
 
 
+def test_a_trace_that_conntrack_does_not_resume_is_an_error() -> None:
+    before, *_ = recorded("policy-drops").split("\n\n===")
+
+    with pytest.raises(SwitchError, match="cut off"):
+        parse_trace(before)
+
+
 def test_what_is_no_trace_is_an_error_that_shows_it() -> None:
     with pytest.raises(SwitchError, match="no trace: no such thing"):
         parse_trace("no such thing")
@@ -158,3 +166,89 @@ def test_an_action_that_cannot_be_played_is_an_error() -> None:
 
     with pytest.raises(SwitchError, match="dec_ttl"):
         _ = parse_trace(text).outputs
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_reader_reads_the_same_whatever_it_remembers(name: str) -> None:
+    reader = TraceReader(remembered=100)
+    for other in NAMES:
+        reader(recorded(other))
+
+    remembered = reader(recorded(name))
+
+    assert remembered == read(name)
+    assert remembered.outputs == read(name).outputs
+    assert remembered.dropped_by == read(name).dropped_by
+
+
+def test_a_table_that_was_read_before_is_not_read_again() -> None:
+    reader = TraceReader(remembered=100)
+    unicast = reader(recorded("native-tunnel")).steps
+
+    multicast = reader(recorded("native-tunnel-multicast")).steps
+
+    assert multicast[1] is unicast[1]
+
+
+def test_a_reader_remembers_no_more_than_it_may() -> None:
+    reader = TraceReader(remembered=1)
+    first = reader(recorded("multicast")).steps
+    reader(recorded("native-tunnel"))
+
+    again = reader(recorded("multicast")).steps
+
+    assert again == first
+    assert not any(one is other for one, other in zip(again, first, strict=True))
+
+
+def test_what_the_underlays_bridge_does_with_a_tunnel_is_left_out() -> None:
+    trace = read("native-tunnel")
+
+    (bridge,) = trace.bridges
+    assert bridge.name == "br0"
+    assert [step.table for step in trace.steps] == [0, 20, 21, 30, 90]
+    assert [output.ofport for output in trace.outputs] == [1]
+
+
+def test_copies_that_leave_by_tunnels_are_followed_by_those_to_pods() -> None:
+    trace = read("native-tunnel-multicast")
+
+    assert [step.table for step in trace.steps] == [0, 20, 21, 30, 110, 111, 120]
+    assert [(output.ofport, str(output.tun_dst)) for output in trace.outputs[:3]] == [
+        (1, "172.16.1.16"),
+        (1, "172.16.1.22"),
+        (1, "172.16.1.25"),
+    ]
+    assert trace.outputs[3].ofport == 5
+
+
+def test_a_move_tells_of_both_its_fields() -> None:
+    (step,) = (step for step in read("policy-drops").steps if step.priority == 200
+               and step.table == 0)  # fmt: skip
+
+    assert step.effects == (("tun_id", "0x1267"), ("reg0", "0x1267"))
+
+
+def test_a_packet_that_ovs_gave_up_on_is_an_error() -> None:
+    text = f"{recorded('no-match')}Translation failed (Recursion too deep), …\n"
+
+    with pytest.raises(SwitchError, match="Recursion too deep"):
+        parse_trace(text)
+
+
+@pytest.mark.parametrize("line", ["        what is this", "what is this"])
+def test_a_line_that_no_flow_of_the_sdn_leads_to_is_an_error(line: str) -> None:
+    text = recorded("no-match").replace("    goto_table:20\n", f"{line}\n")
+
+    with pytest.raises(SwitchError, match="what is this"):
+        parse_trace(text)
+
+
+def test_a_frame_from_a_tunnel_is_refused_where_ovs_would_forget_the_tunnel() -> None:
+    origin = "in_port=1,tun_src=172.16.1.16,tun_id=4711"
+
+    with pytest.raises(SwitchError, match="tun_dst"):
+        Question(origin, frame=b"frame")
+
+    assert Question(f"{origin},tun_dst=172.16.1.15", frame=b"frame").frame
+    assert Question(f"{origin},ip").packet

@@ -9,7 +9,9 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from testbed.model import Plugin
 from testbed.topology.fields import (
+    MAC,
     Address,
+    Cookie,
     NetID,
     Network,
     PortNumber,
@@ -77,7 +79,8 @@ class ClusterNetwork(Object):
 class HostSubnetAnnotations(Fields):
     """What makes a HostSubnet a ghost: no node stands behind it.
 
-    That ``assign_subnet`` is there counts, not its value.
+    That ``assign_subnet`` is there counts, not its value. The last two are ours: what a
+    live node's flows say of it and no object does.
     """
 
     assign_subnet: str | None = Field(
@@ -86,6 +89,8 @@ class HostSubnetAnnotations(Fields):
     fixed_vnid: VNIDText | None = Field(
         None, alias="pod.network.openshift.io/fixed-vnid-host"
     )
+    cookie: Cookie | None = Field(None, alias="testbed/cookie")
+    tun0_mac: MAC | None = Field(None, alias="testbed/tun0-mac")
 
 
 class HostSubnetMetadata(Metadata):

@@ -20,6 +20,7 @@ from testbed.model import (
     EndpointPort,
     Endpoints,
     EndpointSubset,
+    HostPort,
     HostSubnet,
     IngressRule,
     IPBlock,
@@ -62,6 +63,8 @@ UNDERLAY = Underlay(
         UnderlayHost(name="mail", ip=IPv4Address("198.51.100.11")),
     ),
 )
+EXTERNAL = [IPv4Address("198.51.100.10"), IPv4Address("203.0.113.80")]
+HOST_PORT = HostPort(host_port=8053, container_port=53, protocol=Protocol.UDP)
 # Two of each, so that chance lets selectors and objects meet.
 APPS = st.sampled_from(["db", "web"])
 PORTS = st.sampled_from([53, 80])
@@ -200,6 +203,9 @@ def pods_of(
                 ofport=None if host_network else 3 + index,
                 labels=draw(st.one_of(st.just({}), APPS.map(lambda app: {"app": app}))),
                 host_network=host_network,
+                host_ports=draw(st.sampled_from([(), (HOST_PORT,)]))
+                if number == 0
+                else (),
             )
         )
     return tuple(pods)
@@ -227,9 +233,15 @@ def services_of(
             cluster_ip=IPv4Address(f"172.30.0.{10 + number}"),
             ports=(
                 ServicePort(
-                    name="main", protocol=protocol, port=port, target_port=target
+                    name="main",
+                    protocol=protocol,
+                    port=port,
+                    target_port=target,
+                    node_port=draw(st.sampled_from([None, 30080 + number])),
                 ),
             ),
+            external_ips=tuple(draw(st.sets(st.sampled_from(EXTERNAL), max_size=1))),
+            local_only=draw(st.booleans()),
         )
         subsets = (subset,) if chosen else ()
         endpoints = Endpoints(namespace=namespace, name=name, subsets=subsets)

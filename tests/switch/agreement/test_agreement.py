@@ -1,14 +1,15 @@
-"""Two witnesses of one cluster: the oracle, and Open vSwitch with the pipeline's flows.
+"""Two witnesses of one cluster: the oracle, and a trace through flows and iptables.
 
-Neither knows of the other: the oracle reads objects, the switches have flows. What they
-say of every pair of machines must be the same. ``--hypothesis-profile=thorough`` makes
-two hundred clusters of each kind.
+Neither knows of the other: the oracle reads objects; the switches have the pipeline's
+flows, and the kernels the rules that are loaded into real ones. What they say of every
+pair of machines must be the same. ``--hypothesis-profile=thorough`` makes a hundred
+clusters of each kind.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -18,16 +19,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from testbed.model import (
+    DOCKER_NETWORK,
     Cluster,
+    HostSubnet,
     Plugin,
+    Pod,
     Traffic,
     Transport,
 )
 from testbed.openflow import DEFAULT_PRIORITY, OFPort, Table
+from testbed.oracle import expected
 from testbed.ovs import DummySwitches, start_dummy_switches
 from testbed.pipeline import node_flows
 from testbed.topology import load
-from testbed.tracing import Comparison, Tracer, compare
+from testbed.tracing import Tracer, computed_kernels, computed_origins, render
+from testbed.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,9 +47,10 @@ pytestmark = pytest.mark.switch
 TOPOLOGIES = sorted((Path(__file__).parents[3] / "topologies").glob("*.yaml"))
 GROUP = IPv4Address("239.1.2.3")
 NOBODY = IPv4Address("203.0.113.9")
+LOOPBACK = IPv4Address("127.0.0.1")
 SETTINGS = settings(
-    # One example is some five hundred comparisons.
-    max_examples=settings().max_examples // 5,
+    # One example is some thousand comparisons.
+    max_examples=settings().max_examples // 10,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
@@ -59,7 +66,7 @@ def programmed(
         node.name: [flow for item in node_flows(cluster, node) if (flow := fault(item))]
         for node in cluster.nodes
     }
-    return Tracer(cluster, switches.program(flows))
+    return Tracer(cluster, switches.program(flows), computed_kernels(cluster))
 
 
 def all_traffic(cluster: Cluster) -> Iterator[Traffic]:
@@ -72,16 +79,38 @@ def all_traffic(cluster: Cluster) -> Iterator[Traffic]:
     ]
     destinations += [cluster.nodes[0].subnet[-2], cluster.cidrs[0][-2], GROUP, NOBODY]
     destinations += [host.ip for host in world]
+    destinations += [DOCKER_NETWORK[1], DOCKER_NETWORK[9], LOOPBACK]
+    destinations += [ip for host in cluster.host_subnets for ip in host.egress_ips]
+    destinations += [
+        ip
+        for service in cluster.services
+        for ip in (*service.external_ips, *service.load_balancer_ips)
+    ]
     destinations += [
         service.cluster_ip for service in cluster.services if service.cluster_ip
     ]
     ports = {port.port for service in cluster.services for port in service.ports}
+    to_nodes = sorted(
+        {
+            (Transport(port.protocol.lower()), port.node_port)
+            for service in cluster.services
+            for port in service.ports
+            if port.node_port
+        }
+        | {
+            (Transport(port.protocol.lower()), port.host_port)
+            for pod in cluster.pods
+            for port in pod.host_ports
+        }
+    )
     for sender, destination in product(senders, dict.fromkeys(destinations)):
         for transport in (Transport.ARP, Transport.ICMP):
             yield Traffic(sender=sender, destination=destination, transport=transport)
         for transport, dport in [
             (Transport.TCP, 80),
             (Transport.UDP, 53),
+            (Transport.SCTP, 80),
+            *to_nodes,
             *((Transport.TCP, port) for port in sorted(ports - {80})[:2]),
         ]:
             yield Traffic(
@@ -100,17 +129,49 @@ def all_traffic(cluster: Cluster) -> Iterator[Traffic]:
         )
 
 
-def compared(tracer: Tracer) -> list[Comparison]:
-    """All that comes to a bridge; fails at what the witnesses do not agree in."""
+def compared(tracer: Tracer) -> list[Verdict]:
+    """All that can be compared; fails at what the witnesses do not agree in."""
     __tracebackhide__ = True
-    comparisons = [
-        comparison
-        for traffic in all_traffic(tracer.cluster)
-        if (comparison := compare(tracer, traffic)).traced
+    cluster = tracer.cluster
+    traffics = [item for item in all_traffic(cluster) if not is_led(cluster, item)]
+    origins = computed_origins(cluster)
+    verdicts = [
+        Verdict(
+            cluster=cluster,
+            traffic=traffic,
+            expected=expected(cluster, traffic),
+            traced=journey,
+            origins=origins,
+        )
+        for traffic, journey in zip(traffics, tracer.journeys(traffics), strict=True)
     ]
-    disagreed = [str(item) for item in comparisons if item.differences]
-    assert not disagreed, f"{len(disagreed)} of {len(comparisons)}:\n{disagreed[0]}"
-    return comparisons
+    disagreed = [verdict for verdict in verdicts if not verdict.agrees]
+    assert not disagreed, f"{len(disagreed)} of {len(verdicts)}:\n{told(disagreed[0])}"
+    return verdicts
+
+
+def told(verdict: Verdict) -> str:
+    """Both accounts, for a person to judge."""
+    assert verdict.traced
+    lines = render(verdict.cluster, verdict.traced, verdict.origins)
+    return "\n".join([verdict.paragraph, *verdict.differences, *lines])
+
+
+def is_led(cluster: Cluster, traffic: Traffic) -> bool:
+    """Whether routers outside choose a node: to a service any, to a ghost some."""
+    is_outside = not isinstance(traffic.sender, Pod) and not (
+        isinstance(traffic.sender, HostSubnet) and traffic.sender.is_node
+    )
+    inside = [
+        cluster.network.service_network,
+        *(ghost.subnet for ghost in cluster.ghosts),
+        *(
+            IPv4Network(ip)
+            for service in cluster.services
+            for ip in (*service.external_ips, *service.load_balancer_ips)
+        ),
+    ]
+    return is_outside and any(traffic.destination in network for network in inside)
 
 
 @pytest.mark.parametrize("path", TOPOLOGIES, ids=lambda path: path.stem)

@@ -279,12 +279,18 @@ def test_dns_takes_no_egress_ip(mt: Asker) -> None:
     assert asker.seen("shop/web", "oc-04", "udp/53") == [
         "oc-04 10.131.1.241 None 172.16.1.25:53"
     ]
-    assert asker.verdict("shop/web", "oc-02", "udp/53") == (
-        "delivered",
-        "DNS to the node of the egress IP",
-    )
     assert with_egress(mt, (EIP,)).verdict("shop/web", "oc-04", "udp/53")[0] == (
         "delivered"
+    )
+
+
+def test_dns_to_the_node_of_the_egress_ip_gets_lost(mt: Asker) -> None:
+    """Its flow does not make it a frame for that node, whose kernel ignores it."""
+    asker = with_egress(mt, (EIP,), oc_02=(EIP,))
+
+    assert asker.verdict("shop/web", "oc-02", "udp/53") == (
+        "dropped",
+        "DNS to the node of the egress IP bears another node's MAC",
     )
 
 
