@@ -1,0 +1,1 @@
+"""Texts in, values out: one module for each format."""

@@ -1,0 +1,146 @@
+"""Dumps of flows: whatever options and version of ``ovs-ofctl`` printed them.
+
+Without ``-O OpenFlow13`` some actions are spelled otherwise, with OpenFlow15 too; with
+``--names`` ports have names. What is kept is the text; what is computed with is the
+same flow in the one spelling that the SDN's own dump has.
+
+Source: ovs-ofctl(8), and its output by Open vSwitch 3.1.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from typing import TYPE_CHECKING
+
+from testbed.errors import SwitchError
+from testbed.importing.remarks import Place
+from testbed.openflow import OFPort, Table, parse_flow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from testbed.importing.origin import Origin
+    from testbed.importing.recognise import Section
+    from testbed.openflow import Flow
+
+PORTS: Mapping[str, int] = {port.name.lower(): port.value for port in OFPort}
+"""The two names that every node's bridge has."""
+
+_RESUBMIT = re.compile(r"resubmit\(,(\d+)\)")
+_TUNNEL = re.compile(r"load:0x([0-9a-f]{1,8})->NXM_NX_TUN_IPV4_DST\[\]")
+_MARK = re.compile(r"load:(0x[0-9a-f]+)->NXM_NX_PKT_MARK\[\]")
+_REGISTER = re.compile(r"set_field:(0x[0-9a-f]+|0)->reg(\d)")
+_SPELLED_OTHERWISE = re.compile(
+    r"resubmit\(,|load:0x\w+->NXM_NX_(?:TUN_IPV4_DST|PKT_MARK)|mod_dl_|->reg\d"
+)
+_HAS_NAMES = re.compile(r"in_port=\"?[A-Za-z]|output:\"?[a-zL]")
+_NAMED = re.compile(r"\b(in_port=|output:)\"?([A-Za-z][-\w.]*)\"?(?=[, ]|$)")
+_DURATION = re.compile(r"duration=(\d{1,12}(?:\.\d{1,9})?)s")
+_FEW = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DumpLine:
+    """A flow, the line it was in, and for how many seconds it had been installed."""
+
+    number: int
+    text: str
+    flow: Flow
+    duration: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dump:
+    """What one run of ``dump-flows`` printed of one bridge."""
+
+    file: str
+    origin: Origin
+    lines: tuple[DumpLine, ...]
+
+    @property
+    def place(self) -> Place:
+        """Where it begins."""
+        return Place(self.file, self.lines[0].number)
+
+
+def dumps(section: Section, tell: Callable[[int, str], None]) -> Iterator[Dump]:
+    """Yield the dumps that stand one after the other in a section.
+
+    No bridge has two flows of one table, priority and match: where one comes again,
+    another dump has begun, at the latest there, and likely where the tables began anew.
+    ``tell`` takes the number of a line, and what is wrong with it.
+    """
+    lines: list[DumpLine] = []
+    known: set[tuple[int, str]] = set()
+    start_of_tables = 0
+    for line in _lines(section, tell):
+        selector = (int(line.flow.table), line.flow.selector)
+        if lines and line.flow.table < lines[-1].flow.table:
+            start_of_tables = len(lines)
+        if selector in known:
+            end = start_of_tables or len(lines)
+            yield _dump(section, lines[:end])
+            lines = lines[end:]
+            known = {(int(it.flow.table), it.flow.selector) for it in lines}
+            start_of_tables = 0
+        lines.append(line)
+        known.add(selector)
+    if lines:
+        yield _dump(section, lines)
+
+
+def flows_in(text: str, ports: Mapping[str, int]) -> Iterator[Flow]:
+    """Yield a dump's flows, with numbers for the ports whose names are known.
+
+    Raises:
+        SwitchError: a line is no flow.
+    """
+    for line in text.splitlines():
+        if line.strip():
+            yield parse_flow(numbered(line, ports))
+
+
+def numbered(text: str, ports: Mapping[str, int]) -> str:
+    """A flow as OpenFlow 1.3 spells it, with ports' numbers for their names."""
+    if _SPELLED_OTHERWISE.search(text):
+        text = _RESUBMIT.sub(r"goto_table:\1", text)
+        text = _TUNNEL.sub(_tunnel, text)
+        text = _MARK.sub(r"set_field:\1->pkt_mark", text)
+        text = _REGISTER.sub(r"load:\1->NXM_NX_REG\2[]", text)
+        text = re.sub(r"mod_dl_dst:([0-9a-f:]{17})", r"set_field:\1->eth_dst", text)
+
+    def number(found: re.Match[str]) -> str:
+        name = found[2]
+        return f"{found[1]}{ports[name]}" if name in ports else f"{found[1]}{name}"
+
+    return _NAMED.sub(number, text) if _HAS_NAMES.search(text) else text
+
+
+def _lines(section: Section, tell: Callable[[int, str], None]) -> Iterator[DumpLine]:
+    unread = 0
+    for number, text in section.lines:
+        try:
+            if "actions=" not in text:
+                raise SwitchError("is cut off before its actions")  # noqa: TRY301
+            flow = parse_flow(numbered(text, PORTS))
+        except SwitchError as error:
+            unread += 1
+            if unread <= _FEW:
+                tell(number, f"is no whole flow, and left out: {error}")
+            continue
+        if flow.table <= Table.RULE_VERSION:
+            found = _DURATION.search(text, 0, 80)
+            duration = float(found[1]) if found else None
+            yield DumpLine(number=number, text=text, flow=flow, duration=duration)
+    if unread > _FEW:
+        tell(section.lines[0][0], f"has {unread - _FEW} more lines that are no flow")
+
+
+def _dump(section: Section, lines: Iterable[DumpLine]) -> Dump:
+    return Dump(file=section.file, origin=section.origin, lines=tuple(lines))
+
+
+def _tunnel(found: re.Match[str]) -> str:
+    return f"set_field:{IPv4Address(int(found[1], 16))}->tun_dst"
