@@ -40,7 +40,12 @@ def peer_flows(cluster: Cluster, node: HostSubnet) -> Iterator[Flow]:
 
 
 def peer_cookie(peer: HostSubnet) -> int:
-    """The first four bytes, big-endian, of the SHA-256 of the HostSubnet's uid."""
+    """The first four bytes, big-endian, of the SHA-256 of the HostSubnet's uid.
+
+    Where a live cluster's cookie is known and its uid is not, it is that.
+    """
+    if peer.cookie is not None:
+        return peer.cookie
     return int.from_bytes(sha256(peer.uid.encode()).digest()[:4], "big")
 
 
