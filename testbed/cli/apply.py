@@ -117,7 +117,7 @@ def _killed(testbed: "RunningTestbed", status: int) -> "SDNError":
 
     with contextlib.suppress(DeadlineError):
         # The changer of a testbed that is taken down ends before its PID 1.
-        wait_until(lambda: not testbed.runs, timeout=1, what="it is down")
+        wait_until(lambda: not testbed.runs, timeout=5, what="it is down")
         return NotFoundError(f"testbed {testbed.name} was taken down meanwhile")
     return EmulationError(f"the change was killed ({status}); {HALFWAY}")
 
