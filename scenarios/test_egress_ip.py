@@ -17,10 +17,20 @@ from testbed.emulation.egress_health import EgressHealth, answers, offline_nodes
 from testbed.model import Plugin
 from testbed.openflow import OFPort, Table
 from testbed.ovs import TracedSwitch
-from testbed.probe import arp_request, ask, echoing, ip_between, say, send_udp
+from testbed.probe import (
+    arp_request,
+    ask,
+    echoing,
+    ip_between,
+    say,
+    send_syn,
+    send_udp,
+)
 from testbed.probe.outage import cut_off
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from scapy.packet import Packet
 
     from testbed.model import HostSubnet
@@ -29,7 +39,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.plugins("networkpolicy")
 under_both_plugins = pytest.mark.plugins("multitenant", "networkpolicy")
 
-ECHO = 7
+DNS, ECHO = 53, 7
 FIRST, SECOND = IPv4Address("172.16.1.102"), IPv4Address("172.16.1.103")
 SINGLE = IPv4Address("172.16.1.104")
 UNCLAIMED = IPv4Address("172.16.1.200")
@@ -134,6 +144,23 @@ def leaves_as(cluster: LiveCluster, pod: Pod) -> IPv4Address:
     return IPv4Address(packet[IP].src)
 
 
+def without_egress_ip(cluster: LiveCluster, node: Node) -> Pod:
+    """A pod of the node whose namespace leaves as the node."""
+    objects = cluster.objects
+    return next(
+        pod
+        for pod in cluster.pods_on(node)
+        if not any(
+            item.egress_ips
+            for item in objects.net_namespaces_of(objects.vnid(pod.pod.namespace))
+        )
+        and not any(
+            policy.namespace == pod.pod.namespace
+            for policy in objects.egress_network_policies
+        )
+    )
+
+
 def from_vnid(cluster: LiveCluster, pod: Pod) -> str:
     return f"reg0={cluster.objects.vnid(pod.pod.namespace):#x}"
 
@@ -190,14 +217,20 @@ def test_answers_to_an_egress_ip_find_the_pod(
 def test_br0_marks_what_the_host_is_to_give_an_egress_ip(cluster: LiveCluster) -> None:
     """Traced, as the userspace datapath loses the mark on the way to the host."""
     pod = leaving(cluster).here
+    other = without_egress_ip(cluster, pod.node)
     traced = TracedSwitch(cluster.appctl(pod.node))
-    ping = f"icmp,nw_src={pod.ip},nw_dst={cluster.external.ip},icmp_type=8,icmp_code=0"
 
-    (output,) = traced(f"in_port={pod.pod.ofport},{ping}").outputs
+    def mark(sender: Pod) -> int:
+        way = f"in_port={sender.pod.ofport},icmp,icmp_type=8,icmp_code=0"
+        addresses = f"nw_src={sender.ip},nw_dst={cluster.external.ip}"
+        (output,) = traced(f"{way},{addresses}").outputs
+        assert output.ofport == OFPort.TUN0
+        return output.pkt_mark
 
-    mark = egress_mark(cluster.objects.vnid(pod.pod.namespace))
-    assert (output.ofport, output.pkt_mark) == (OFPort.TUN0, mark)
+    assert mark(pod) == egress_mark(cluster.objects.vnid(pod.pod.namespace))
+    assert mark(other) == 0
     assert leaves_as(cluster, pod) == FIRST
+    assert leaves_as(cluster, other) == pod.node.ip
 
 
 @under_both_plugins
@@ -262,6 +295,7 @@ def test_the_egress_node_answers_arp_for_its_egress_ip(cluster: LiveCluster) -> 
     assert leaves_as(cluster, pod) == FIRST
 
 
+@under_both_plugins
 def test_nobody_may_open_a_connection_to_an_egress_ip(cluster: LiveCluster) -> None:
     """The same server answers at the node's own address."""
     pod, node = leaving(cluster).filtered_here, cluster.node("oc-02")
@@ -287,6 +321,8 @@ def test_what_no_node_has_is_not_left_by_and_everything_is_dropped(
     sent.is_dropped(
         pod.node, Table.EGRESS_ROUTING, f"priority=100,{from_vnid(cluster, pod)}"
     )
+    other = without_egress_ip(cluster, pod.node)
+    assert leaves_as(cluster, other) == pod.node.ip
 
 
 @pytest.mark.parametrize("who", ["elsewhere", "filtered_elsewhere"])
@@ -357,6 +393,24 @@ def test_what_an_egress_network_policy_denies_is_dropped_on_the_egress_node(
     assert drops == [("oc-04.test", Table.EGRESS_NETWORK_POLICY)]
     cluster.recorder.settle()
     assert not sent.received()
+
+
+@under_both_plugins
+@pytest.mark.parametrize("send", [send_udp, send_syn], ids=["udp", "tcp"])
+def test_only_dns_to_the_own_node_does_not_go_by_the_egress_node(
+    cluster: LiveCluster, send: Callable[..., Sent]
+) -> None:
+    """All else does that leaves the cluster, and so does what is for the own node."""
+    pod, egress_node = leaving(cluster).elsewhere, cluster.node("oc-02")
+
+    asked = send(cluster, pod, pod.node.ip, DNS)
+
+    asked.arrives(pod.node)
+    for address, port in ((pod.node.ip, DNS + 1), (cluster.external.ip, DNS)):
+        sent = send(cluster, pod, address, port)
+
+        assert sent.crosses(pod.node.wire)[IP].dst == str(egress_node.ip)
+    assert not asked.crossings(pod.node.wire)
 
 
 @pytest.mark.parametrize("who", ["filtered_here", "filtered_elsewhere"])

@@ -255,7 +255,14 @@ def test_two_policies_in_a_namespace_drop_all_that_leaves(
     cluster: LiveCluster, policed: Pod, partner: Host, reg0: str
 ) -> None:
     second = written(policed.pod.namespace, "second", ("Allow", ALL_THAT_LEAVES))
+    other = next(
+        pod
+        for pod in cluster.pods_on(policed.node)
+        if cluster.objects.vnid(pod.pod.namespace)
+        not in (0, cluster.objects.vnid(policed.pod.namespace))
+    )
     with cluster.applied(second):
+        leave(cluster, other, partner).arrives(partner)
         sent = leave(cluster, policed, partner)
 
         sent.is_dropped(

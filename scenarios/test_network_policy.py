@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from scapy.packet import Packet
 
-    from testbed.probe import LiveCluster, Pod
+    from testbed.probe import LiveCluster, Pod, Sent
 
 pytestmark = pytest.mark.plugins("networkpolicy")
 
@@ -368,13 +368,16 @@ def test_what_comes_from_outside_by_a_tunnel_has_vnid_0_and_is_denied_too(
 def test_what_comes_from_outside_by_a_tunnel_is_let_in_where_default_is(
     cluster: LiveCluster, web: Pod
 ) -> None:
-    """It has VNID 0, as the namespace default has."""
-    node = cluster.node("oc-04")
+    """With VNID 0, that is, which the namespace default has."""
+    node, lab = cluster.node("oc-04"), cluster.objects.vnid("lab")
     inner = udp_between(cluster.external, web.ip)
 
-    sent = cluster.send(cluster.rogue, vxlan(inner, source=node.ip, node=web.node))
+    def tunnelled(vnid: int) -> Sent:
+        forged = vxlan(inner, source=node.ip, node=web.node, vnid=vnid)
+        return cluster.send(cluster.rogue, forged)
 
-    sent.arrives(web)
+    tunnelled(0).arrives(web)
+    tunnelled(lab).is_dropped(web.node, Table.POLICY)
 
 
 def test_a_policy_that_is_added_isolates_at_once(cluster: LiveCluster) -> None:

@@ -41,6 +41,18 @@ def test_a_forged_ip_source_is_dropped(
     sent.is_dropped(forger.node, Table.FROM_POD)
 
 
+def test_a_pod_that_sends_ip_from_its_gateways_address_is_dropped(
+    cluster: LiveCluster, pod: Pod, neighbour: Pod
+) -> None:
+    """No policy asks what the gateway sends."""
+    packet = udp_between(pod, neighbour)
+    packet[IP].src = str(pod.node.gateway)
+
+    sent = cluster.send(pod, packet)
+
+    sent.is_dropped(pod.node, Table.FROM_POD)
+
+
 def test_a_forged_ip_source_from_outside_is_dropped(
     cluster: LiveCluster, pod: Pod, remote: Pod
 ) -> None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from scapy.packet import Packet
 
-    from testbed.probe import LiveCluster, Pod
+    from testbed.probe import LiveCluster, Pod, Sent
 
 pytestmark = pytest.mark.plugins("multitenant")
 
@@ -220,6 +220,20 @@ def test_a_vnid_in_the_header_is_believed_of_every_node(
     forged = vxlan(inner, source=remote_stranger.node.ip, node=pod.node, vnid=vnid)
 
     cluster.send(cluster.rogue, forged).arrives(pod)
+
+
+def test_what_comes_from_outside_by_a_tunnel_is_of_the_tenant_in_its_header(
+    cluster: LiveCluster, tenants: Tenants, pod: Pod, stranger: Pod, remote: Pod
+) -> None:
+    inner = udp_between(cluster.external, pod.ip)
+
+    def tunnelled(vnid: int) -> Sent:
+        forged = vxlan(inner, source=remote.node.ip, node=pod.node, vnid=vnid)
+        return cluster.send(cluster.rogue, forged)
+
+    for vnid in (0, tenants.vnid(pod)):
+        tunnelled(vnid).arrives(pod)
+    tunnelled(tenants.vnid(stranger)).is_dropped(pod.node, Table.POLICY)
 
 
 def test_a_vnid_that_no_tenant_has_reaches_nobody(

@@ -6,10 +6,10 @@ counted. The rules, of which each is enough:
 
 * no packet comes to the table;
 * a flow above takes every packet that this one could;
-* the packets that the change gives to another flow get the same actions from it, and
-  are not dropped;
-* the field that a wider match does not ask for is a register, and all flows that send
-  such packets to the table load that value;
+* the packets that the change gives to another flow, or takes from one, get the same
+  actions from it, there or where it passes them on to, and are not dropped;
+* the field that a wider match does not ask for is the same in all packets that could
+  come to the table, as the flows that lead there match it, or load it;
 * the VNID goes to a register that no flow reads which the packet could come to, but
   for flows that would send it out of the port that it came in on;
 * the table that is left out only passes on such packets.
@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 from testbed.mutation.fields import Match
 from testbed.mutation.mutant import Operator
 from testbed.mutation.pipeline import goes_nowhere, onward, reads
+from testbed.openflow.actions import DROP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -78,11 +79,12 @@ def _followed_alike(flow: Flow, match: Match, pipeline: Pipeline) -> str:
     takers = list(
         pipeline.takers(int(flow.table), match, below=flow.priority, without=flow)
     )
+    outcome = pipeline.outcome(flow, match)
     if (
         takers
-        and not flow.drops
+        and outcome != (DROP,)
         and pipeline.takes_all(takers[-1], match)
-        and all(taker.actions == flow.actions for taker in takers)
+        and all(pipeline.outcome(taker, match) == outcome for taker in takers)
     ):
         return f"{takers[-1].selector or 'the next flow'} does the same with them"
     return ""
@@ -100,18 +102,20 @@ def _wider_for_nothing(change: FlowChange, flow: Flow, pipeline: Pipeline) -> st
 def _implied(wider: Flow, flow: Flow, pipeline: Pipeline) -> str:
     """Why all packets have what a wider match does not ask for."""
     (item,) = set(flow.match) - set(wider.match)
-    name, _, value = item.partition("=")
-    loads = f"load:{value}->NXM_NX_{name.upper()}[]"
-    leading = list(pipeline.leading_to(wider))
-    if leading and all(loads in other.actions for other in leading):
-        return f"with its other fields a packet always has {item}"
+    if pipeline.implies(wider, item):
+        return f"what comes to the table with its other fields always has {item}"
     return ""
 
 
 def _unread(change: FlowChange, flow: Flow, pipeline: Pipeline) -> str:
     changed = change.edit(flow)
-    if changed is None or changed.match != flow.match:
+    if changed is None:
         return ""
+    if changed.match != flow.match:
+        gains, loses = (Match(item.match) for item in (changed, flow))
+        return _followed_alike(flow, gains, pipeline) and _followed_alike(
+            flow, loses, pipeline
+        )
     new = next(action for action in changed.actions if action not in flow.actions)
     register = _LOADED.search(new)
     if register is None or register[1] == "TUN_ID":

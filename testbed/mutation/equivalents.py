@@ -73,13 +73,20 @@ JUDGEMENTS: tuple[Judgement, ...] = (
         reason="userspace tunnelling takes VXLAN before iptables see it",
     ),
     Judgement(
+        kind=r"mangle -A PREROUTING -i tun0 -d 10\.\S+ -j ACCEPT",
+        operators=_DELETED,
+        datapath="netdev",
+        reason="nothing for a pod comes from tun0, but for the gateway itself, where "
+        "a mark means nothing",
+    ),
+    Judgement(
         kind=r"nat -A KUBE-(SEP|HP)-… -s … .* -j KUBE-MARK-MASQ",
         operators=_DELETED,
         plugins=_WITHOUT_NETWORKPOLICY,
         reason="OPENSHIFT-MASQUERADE masquerades all that pods send through the host",
     ),
     Judgement(
-        kind=r"nat -A KUBE-NODEPORTS -s … .* -j KUBE-MARK-MASQ",
+        kind=r"nat -A KUBE-NODEPORTS -s 127\.0\.0\.0/8 .* -j KUBE-MARK-MASQ",
         operators=_DELETED,
         reason="what the loopback sends is masqueraded on its way out of tun0 anyhow",
     ),

@@ -104,12 +104,54 @@ class Pipeline:
                 yield taker
                 ahead |= onward(taker) - seen
 
-    def leading_to(self, flow: Flow) -> Iterator[Flow]:
-        """Yield the flows that send packets to a flow's table which it could take."""
+    def implies(self, flow: Flow, item: str) -> bool:
+        """Whether all that comes to a flow's table and that it could take fits an item.
+
+        A register does if the flows that lead to the table load that value; any other
+        field if they ask for it, or if what comes to their own tables fits it.
+        """
         lasting = _lasting(flow)
-        for other in self.flows:
-            if flow.table in onward(other) and self._matches[other].overlaps(lasting):
-                yield other
+        name, _, value = item.partition("=")
+        load = f"load:{value}->NXM_NX_{name.upper()}[]"
+        changing = item.startswith(_CHANGING)
+
+        def comes_so(table: int, seen: frozenset[int]) -> bool:
+            leading = [
+                other
+                for other in self.flows
+                if table in onward(other) and self._matches[other].overlaps(lasting)
+            ]
+            return bool(leading) and all(
+                load in other.actions
+                if changing
+                else Match((item,)).contains(self._matches[other])
+                or (
+                    int(other.table) not in seen
+                    and comes_so(int(other.table), seen | {int(other.table)})
+                )
+                for other in leading
+            )
+
+        return comes_so(int(flow.table), frozenset({int(flow.table)}))
+
+    def outcome(self, flow: Flow, match: Match) -> tuple[str, ...]:
+        """What a flow does with the packets of a match.
+
+        If it only passes them on, that is what the flows do that take them then, if
+        they all do the same.
+        """
+        targets = onward(flow)
+        if flow.actions != tuple(f"goto_table:{table}" for table in targets):
+            return flow.actions
+        (table,) = targets
+        lasting = Match(
+            tuple(item for item in match.items if not item.startswith(_CHANGING))
+        )
+        takers = list(self.takers(table, lasting, below=_HIGHEST))
+        if not takers or not self.takes_all(takers[-1], lasting):
+            return flow.actions
+        outcomes = {self.outcome(taker, lasting) for taker in takers}
+        return outcomes.pop() if len(outcomes) == 1 else flow.actions
 
     def next_takers(self, table: int, flow: Flow) -> Iterator[Flow]:
         """Yield the flows of a table that may take what comes to it from a flow."""

@@ -40,6 +40,7 @@ _VALUES = (
     (re.compile(rf"(?<=output:)(?!{OFPort.VXLAN0:d}$|{OFPort.TUN0:d}$)\d+"), "…"),
 )
 _PORT = re.compile(r"tp_dst=\d+")
+_PRIORITY = re.compile(r"priority=\d+")
 _CANDIDATES = 8
 """Flows of a kind that are looked at for some that a change matters for."""
 _MOST_SITES = 4
@@ -69,11 +70,14 @@ def plan(survey: Survey) -> Plan:
 def flow_kind(flow: Flow) -> str:
     """What a flow has in common with others, in its actions too.
 
-    Ports that services and policies name are as good as addresses.
+    Ports that services and policies name are as good as addresses, and so are the
+    places of rules in an EgressNetworkPolicy.
     """
     kind = str(kind_of(flow))
     if flow.table != Table.EGRESS_ROUTING:
         kind = _PORT.sub("tp_dst=…", kind)
+    if flow.table == Table.EGRESS_NETWORK_POLICY and flow.priority:
+        kind = _PRIORITY.sub("priority=…", kind)
     return f"{kind} actions={','.join(dict.fromkeys(map(_shape, flow.actions)))}"
 
 

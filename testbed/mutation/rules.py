@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _COUNTED = re.compile(r"\[(\d+):\d+\] (-A .*)")
 _HASHED = re.compile(r"\b(KUBE-(?:SVC|SEP|FW|XLB|HP))-[A-Z2-7]{16}\b")
-_ADDRESS = re.compile(r"\b\d+\.\d+\.\d+\.\d+(?:/\d+)?(?::\d+)?")
+_ADDRESS = re.compile(r"\b\d+\.\d+\.\d+\.\d+(?:/32)?(?::\d+)?(?![\d/])")
 _OF_SERVICE = re.compile(r"(?<=[\" ])[\w.-]+/[\w.-]+:[\w-]*")
 _OF_HOSTPORT = re.compile(r"(?<=\")\S+_\S+ hostport \d+")
 _VALUE = re.compile(r"(--(?:dport|probability|seconds)) \S+")

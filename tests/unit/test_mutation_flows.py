@@ -12,6 +12,7 @@ from testbed.mutation.mutant import Operator
 from testbed.mutation.pipeline import Pipeline
 from testbed.openflow import Flow
 
+ALWAYS = "what comes to the table with its other fields always has"
 CHOICES = Choices(
     ofports=(3, 28),
     vnids=(0, 0x2A, 0x2B),
@@ -280,8 +281,10 @@ def test_in_a_sound_pipeline_hardly_anything_is_equivalent() -> None:
         if (reason := why_equivalent(change, wanted, PIPELINE))
     }
 
-    assert set(told.values()) == {"table 21 only passes on"}
-    assert {operator for _, operator, _ in told} == {Operator.GOTO}
+    assert {(operator, reason) for (_, operator, _), reason in told.items()} == {
+        (Operator.GOTO, "table 21 only passes on"),
+        (Operator.WIDENED, f"{ALWAYS} ip"),
+    }
 
 
 def test_a_table_that_nothing_leads_to_is_no_loss() -> None:
@@ -324,6 +327,49 @@ def test_a_flow_that_is_followed_by_one_that_does_the_same_is_no_loss() -> None:
     assert missed == {""}
 
 
+def test_what_the_next_flow_passes_on_to_counts_too() -> None:
+    """DNS goes straight out of tun0; under ovs-subnet all else does, a table later."""
+    leads = flow(0, 0, "", "goto_table:100")
+    dns = flow(100, 200, "udp,nw_dst=172.16.1.15,tp_dst=53", "output:2")
+    passes_on = flow(100, 0, "", "goto_table:101")
+    out = flow(101, 0, "", "output:2")
+    denied = flow(101, 1, "ip,reg0=0x2a", "drop")
+
+    assert reasons(dns, Operator.DELETED, Pipeline((leads, dns, passes_on, out))) == {
+        "priority=0 does the same with them"
+    }
+    assert reasons(
+        dns, Operator.DELETED, Pipeline((leads, dns, passes_on, denied, out))
+    ) == {""}
+
+
+def test_a_field_that_was_asked_for_two_tables_before_need_not_be_again() -> None:
+    leads = flow(0, 100, "ip", "goto_table:20")
+    others = flow(0, 100, "arp", "goto_table:20")
+    on = flow(20, 0, "", "goto_table:101")
+    denied = flow(101, 1, "ip,reg0=0x2a", "drop")
+
+    without_arp = reasons(denied, Operator.WIDENED, Pipeline((leads, on, denied)))
+    with_arp = reasons(denied, Operator.WIDENED, Pipeline((leads, others, on, denied)))
+
+    assert without_arp == {f"{ALWAYS} ip", ""}
+    assert with_arp == {""}
+
+
+def test_another_vnid_is_no_matter_where_both_are_treated_alike() -> None:
+    leads = flow(0, 0, "", "goto_table:101")
+    allowed = flow(101, 2, "ip,reg0=0x2a,nw_dst=198.51.100.1", "output:2")
+    out = flow(101, 0, "", "output:2")
+    denied = flow(101, 1, "ip,reg0=0x2a", "drop")
+
+    assert reasons(allowed, Operator.VNID, Pipeline((leads, allowed, out))) == {
+        "priority=0 does the same with them"
+    }
+    assert reasons(allowed, Operator.VNID, Pipeline((leads, allowed, denied, out))) == {
+        ""
+    }
+
+
 def test_a_flow_that_drops_is_missed_since_it_counts() -> None:
     leads = flow(0, 0, "", "goto_table:101")
     denied = flow(101, 2, "ip,reg0=0x2a,nw_dst=192.0.2.7", "drop")
@@ -359,7 +405,7 @@ def test_a_register_that_all_such_packets_have_need_not_be_asked_for() -> None:
     }
 
     assert found == {
-        "without reg1=0x2a": "with its other fields a packet always has reg1=0x2a",
+        "without reg1=0x2a": f"{ALWAYS} reg1=0x2a",
         "without nw_dst=10.128.0.2": "",
     }
 

@@ -115,6 +115,23 @@ OTHER = {
 }
 
 
+def test_networks_make_a_kind() -> None:
+    accepts = "-A PREROUTING -i tun0 -d {} -j ACCEPT"
+
+    cluster, services, host, other = (
+        Rule("mangle", accepts.format(network)).kind
+        for network in (
+            "10.128.0.0/14",
+            "172.30.0.0/16",
+            "10.128.0.2/32",
+            "10.1.1.1/32",
+        )
+    )
+
+    assert len({cluster, services, host}) == 3
+    assert host == other
+
+
 @pytest.mark.parametrize("rule", [DNAT, CLUSTER_IP, SNAT, BALANCING, HOST_PORT])
 def test_rules_of_two_services_pods_or_nodes_are_one_kind(rule: str) -> None:
     one, other = Rule("nat", rule.format(**ONE)), Rule("nat", rule.format(**OTHER))
