@@ -16,7 +16,7 @@ from testbed.ovs.postmortem import DeadDaemon, dead_daemons
 from testbed.probe.trails import Origin, Trail, trails
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from testbed.openflow import Flow
     from testbed.probe.claims import Claim
@@ -34,10 +34,6 @@ MOST_FRAMES = 2_000
 
 class ToldVerdict(Protocol):
     """What three witnesses said of one packet, as far as it is passed on here."""
-
-    @property
-    def agrees(self) -> bool:
-        """Whether the witnesses say the same."""
 
     @property
     def line(self) -> str:
@@ -160,7 +156,7 @@ class Evidence:
             versions=Versions.read(cluster),
             sent=tuple(cluster.sent),
             claims=tuple(cluster.claims),
-            verdicts=tuple(cluster.verdicts),
+            verdicts=tuple(getattr(cluster, "verdicts", ())),
             sightings=sightings,
             lost=cluster.recorder.lost(),
             hits=hits,
@@ -202,17 +198,6 @@ class Evidence:
                     continue
             looked_at.append(seen)
         return trails(looked_at, marks, vxlan_port=self.vxlan_port), max(-room, 0)
-
-
-def telling(
-    verdicts: Sequence[ToldVerdict], most: int
-) -> tuple[list[ToldVerdict], int]:
-    """So many verdicts that tell most, and how many others there are.
-
-    Those where the witnesses disagree come first; a matrix has hundreds that agree.
-    """
-    told = sorted(verdicts, key=lambda verdict: verdict.agrees)[:most]
-    return told, len(verdicts) - len(told)
 
 
 def _dead(nodes: tuple[Node, ...]) -> Iterator[tuple[str, DeadDaemon]]:
