@@ -29,6 +29,8 @@ class Branch:
         out_interface: where it will leave; empty before that is decided, and in INPUT.
         hop: the way it will leave by.
         answers: the passage of the question that this is the answer to.
+        is_seen: connection tracking has seen it, as it came round by ``lo``: its mind
+            is not changed (Linux net/netfilter/xt_CT.c).
         source_done: the source will not be translated any more, ``destination_done``
             the same of the destination: a connection is looked up once for each.
         outcome: how it ended; ``None`` as long as it goes on.
@@ -50,6 +52,7 @@ class Branch:
     out_interface: str = ""
     hop: NextHop | None = None
     answers: Passage | None = None
+    is_seen: bool = False
     source_done: bool = False
     destination_done: bool = False
     hits: list[RuleHit] = field(default_factory=list)
@@ -82,6 +85,11 @@ class Branch:
             ct_state=packet.ct_state,
             answers=answers,
         )
+
+    @property
+    def has_connection(self) -> bool:
+        """Whether connection tracking has an entry that it belongs to."""
+        return self.ct_state not in (CtState.UNTRACKED, CtState.INVALID)
 
     @property
     def is_source_translated(self) -> bool:

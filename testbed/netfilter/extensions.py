@@ -69,6 +69,8 @@ def _mark(option: Option, *, of_packet: bool) -> Test:
         return lambda branch: (branch.mark & mask == value) is wanted
 
     def test(branch: Branch) -> bool | None:
+        if not branch.has_connection:
+            return False  # whether negated or not: Linux net/netfilter/xt_connmark.c
         has = branch.connmark
         return None if has is None else (has & mask == value) is wanted
 

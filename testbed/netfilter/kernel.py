@@ -212,6 +212,7 @@ class Kernel:
         if branch.out_interface != LOOPBACK:
             return [branch]
         branch.in_interface, branch.out_interface, branch.hop = LOOPBACK, "", None
+        branch.is_seen = True
         return _each(self._deliver, self._hook(_PREROUTING, [branch]))
 
     def _hook(self, hook: str, branches: Iterable[Branch]) -> list[Branch]:

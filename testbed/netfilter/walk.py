@@ -118,6 +118,9 @@ class _Walk:
         if isinstance(target, Nat | Masquerade | Redirect):
             self._translate(branch, rule, target)
             return None
+        if isinstance(target, NoTrack) and branch.is_seen:
+            branch.hits.append(rule.hit_with("go on: it is tracked, or not, already"))
+            return behind
         branch.hits.append(rule.hit)
         then: _Place | None = None
         match target:
@@ -224,6 +227,10 @@ def _mark(branch: Branch, rule: Rule, target: Mark | CopyMark) -> bool:
     Returns:
         Whether that could be told.
     """
+    of_connection = isinstance(target, CopyMark) or target.is_connmark
+    if of_connection and not branch.has_connection:
+        branch.hits.append(rule.hit_with("go on: it has no connection"))
+        return True
     had = branch.connmark or 0
     match target:
         case Mark():

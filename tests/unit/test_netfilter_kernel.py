@@ -592,3 +592,34 @@ def test_a_policy_and_a_martian_are_hits_as_well() -> None:
 )
 def test_a_packets_text_is_what_is_known_of_it(came: KernelPacket, text: str) -> None:
     assert str(came) == text
+
+
+def test_what_comes_round_by_lo_is_tracked_as_it_was_sent() -> None:
+    """Linux net/netfilter/xt_CT.c: what was seen before is let be."""
+    router = kernel(
+        "raw PREROUTING -j CT --notrack\n"
+        "filter INPUT -m conntrack --ctstate NEW -j ACCEPT\n"
+        "filter INPUT -j DROP"
+    )
+
+    (own,) = router.send(packet("10.1.0.1", "10.2.0.1"))
+    (others,) = router.forward(packet(destination="10.2.0.1"), "lan")
+
+    assert own.outcome is Outcome.DELIVERED
+    assert others.outcome is Outcome.DROPPED
+
+
+@pytest.mark.parametrize("match", ["--mark 0x0", "! --mark 0x5"])
+def test_what_is_not_tracked_has_no_connection_whose_mark_could_match(
+    match: str,
+) -> None:
+    router = kernel(
+        "raw PREROUTING -j CT --notrack\n"
+        "mangle PREROUTING -j CONNMARK --set-mark 0x5\n"
+        f"filter FORWARD -m connmark {match} -j DROP"
+    )
+
+    (passage,) = router.forward(packet(), "lan")
+
+    assert passage.outcome is None
+    assert passage.connmark == 0
