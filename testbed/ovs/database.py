@@ -167,8 +167,14 @@ def set_hardware_address(database_socket: Path, bridge: str, mac: str) -> None:
 
 @contextlib.contextmanager
 def _connected(database_socket: Path) -> Iterator[Any]:
-    database = _connect(database_socket)
+    helper = idl.SchemaHelper(schema_json=json.loads(_schema()))
+    for table, columns in _COLUMNS.items():
+        helper.register_columns(table, list(columns))
+    database = idl.Idl(f"unix:{database_socket}", helper)
     try:
+        _run_until(
+            database, database.has_ever_connected, what=f"{database_socket} to answer"
+        )
         yield database
     finally:
         database.close()
@@ -206,17 +212,6 @@ def _wait_for_vswitchd(database: Any) -> None:
         lambda: root.cur_cfg >= root.next_cfg,
         what="ovs-vswitchd to set up its bridges",
     )
-
-
-def _connect(database_socket: Path) -> Any:
-    helper = idl.SchemaHelper(schema_json=json.loads(_schema()))
-    for table, columns in _COLUMNS.items():
-        helper.register_columns(table, list(columns))
-    database = idl.Idl(f"unix:{database_socket}", helper)
-    _run_until(
-        database, database.has_ever_connected, what=f"{database_socket} to answer"
-    )
-    return database
 
 
 @functools.cache

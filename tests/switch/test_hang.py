@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -74,6 +75,21 @@ def test_a_database_that_hangs_is_given_up(
     with pytest.raises(SwitchError, match="in vain for"):
         change_ports(daemons.database_socket, "br0", removed=["web"])
 
+    os.kill(ovsdb_pid, signal.SIGCONT)
+
+
+def test_a_database_that_hangs_keeps_no_socket_open(
+    daemons: SwitchDaemons, ovsdb_pid: int
+) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    os.kill(ovsdb_pid, signal.SIGSTOP)
+
+    with pytest.raises(SwitchError) as caught:
+        change_ports(daemons.database_socket, "br0", removed=["web"])
+
+    # What failed is still in the error's traceback, and open if it was not closed.
+    assert caught.traceback
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
     os.kill(ovsdb_pid, signal.SIGCONT)
 
 
