@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -245,30 +246,52 @@ def test_an_address_is_not_enough_where_a_policy_names_pods(
     sent.is_dropped(db.node, Table.POLICY, isolates(cluster, db))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Beside:
+    """A new pod of backend, on the node of another that other policies select."""
+
+    name: str
+    app: str
+    node: str
+    allowed: int
+    old: str
+    allowed_to_old: int
+
+
+@pytest.mark.parametrize("who", ["backend/api-1-x5nq4", "audit/collector-1-tb6wl"])
 @pytest.mark.parametrize(
-    ("name", "app", "node", "beside", "allowed", "dport"),
+    "beside",
     [
-        ("syslog-1", "syslog", "oc-02.test", "db-0", 514, 5432),
-        ("db-1", "db", "oc-03.test", "syslog-0", 5432, 514),
+        Beside(
+            name="syslog-1",
+            app="syslog",
+            node="oc-02.test",
+            allowed=514,
+            old="backend/db-0",
+            allowed_to_old=5432,
+        ),
+        Beside(
+            name="db-1",
+            app="db",
+            node="oc-03.test",
+            allowed=5432,
+            old="backend/syslog-0",
+            allowed_to_old=514,
+        ),
     ],
+    ids=lambda beside: beside.name,
 )
-def test_what_a_policy_allows_to_one_pod_another_of_the_node_is_not_allowed(  # noqa: PLR0913, PLR0917
-    cluster: LiveCluster,
-    name: str,
-    app: str,
-    node: str,
-    beside: str,
-    allowed: int,
-    dport: int,
+def test_what_a_policy_allows_to_one_pod_another_of_the_node_is_not_allowed(
+    cluster: LiveCluster, who: str, beside: Beside
 ) -> None:
-    cluster.apply(labelled_pod("backend", name, node, app=app))
-    sender = cluster.pod("backend/api-1-x5nq4")
-    new, old = cluster.pod(f"backend/{name}"), cluster.pod(f"backend/{beside}")
+    cluster.apply(labelled_pod("backend", beside.name, beside.node, app=beside.app))
+    sender, old = cluster.pod(who), cluster.pod(beside.old)
+    new = cluster.pod(f"backend/{beside.name}")
     assert new.node == old.node
 
-    send_syn(cluster, sender, new, allowed).arrives(new)
-    send_syn(cluster, sender, old, dport).arrives(old)
-    for receiver, port in ((new, dport), (old, allowed)):
+    send_syn(cluster, sender, new, beside.allowed).arrives(new)
+    send_syn(cluster, sender, old, beside.allowed_to_old).arrives(old)
+    for receiver, port in ((new, beside.allowed_to_old), (old, beside.allowed)):
         for send in (send_syn, send_udp):
             sent = send(cluster, sender, receiver, port)
 

@@ -218,22 +218,21 @@ def own_address(node: Node, address: IPv4Address) -> Iterator[None]:
 @contextmanager
 def docker_container(cluster: LiveCluster, node: Node) -> Iterator[tuple[Tap, str]]:
     """What a container outside the cluster has: a wire to docker0, and its MAC."""
-    node.machine.configure_links(
-        "link add ctr0 type veth peer name ctr1\n"
-        "link set ctr0 master docker0 up\n"
-        "link set ctr1 up\n"
-    )
-    (bridge,) = json.loads(node.run("ip", "-json", "link", "show", "docker0"))
-    tap = Tap.open(node.machine, "ctr1", f"{node.name} container")
-    node.machine.configure_links(
-        f"neigh add {CONTAINER} lladdr {tap.mac} dev docker0\n"
-    )
-    cluster.recorder.watch([tap])
+    links = node.machine.configure_links
+    links("link add ctr0 type veth peer name ctr1\n")
     try:
-        yield tap, bridge["address"]
+        links("link set ctr0 master docker0 up\nlink set ctr1 up\n")
+        tap = Tap.open(node.machine, "ctr1", f"{node.name} container")
+        links(f"neigh replace {CONTAINER} lladdr {tap.mac} dev docker0\n")
+        (bridge,) = json.loads(node.run("ip", "-json", "link", "show", "docker0"))
+        cluster.recorder.watch([tap])
+        try:
+            yield tap, bridge["address"]
+        finally:
+            cluster.recorder.forget([tap])
+            links(f"neigh del {CONTAINER} dev docker0\n")
     finally:
-        cluster.recorder.forget([tap])
-        node.machine.configure_links("link del ctr0\n")
+        links("link del ctr0\n")
 
 
 @pytest.mark.parametrize("udp", [False, True], ids=["tcp", "udp"])

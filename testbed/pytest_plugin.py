@@ -19,6 +19,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
+    from testbed.emulation.neighbours import NeighbourTable
     from testbed.probe import LiveCluster
 
 FIXTURES = frozenset({"cluster", "running_cluster"})
@@ -29,6 +30,9 @@ LIVE = pytest.StashKey["LiveCluster"]()
 
 _LAST = pytest.StashKey[pytest.Item]()
 """The item that had the cluster last."""
+
+_OVERFLOWS = pytest.StashKey[int]()
+"""How often the machine's ARP table had been full when an item began."""
 
 TOPOLOGIES = {
     "subnet": "four-node.yaml",
@@ -259,6 +263,7 @@ def cluster(
     """
     request.node.stash[LIVE] = running_cluster
     request.config.stash[_LAST] = request.node
+    request.node.stash[_OVERFLOWS] = _neighbour_table().overflows
     running_cluster.start_scenario()
     yield running_cluster
     running_cluster.restore()
@@ -288,7 +293,30 @@ def pytest_runtest_makereport(
         from testbed.report.items import note_report
 
         note_report(item, report)
+        if report.failed:
+            report.sections += _told_of_the_machine(item)
     return report
+
+
+def _neighbour_table() -> NeighbourTable:
+    from testbed.emulation.neighbours import neighbour_table
+
+    return neighbour_table()
+
+
+def _told_of_the_machine(item: pytest.Item) -> Iterator[tuple[str, str]]:
+    """What of this machine may have failed a scenario, with the section's title."""
+    table = _neighbour_table()
+    overflows = table.overflows - item.stash.get(_OVERFLOWS, table.overflows)
+    if overflows:
+        yield (
+            "testbed: this machine",
+            (
+                f"its ARP table, {table.limit} entries for all that runs on it, was "
+                f"full {overflows} times while the scenario ran: packets were lost; "
+                "type: sudo sysctl -w net.ipv4.neigh.default.gc_thresh3=16384"
+            ),
+        )
 
 
 def _is_mutating(item: pytest.Item) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pydantic import TypeAdapter
+
 from testbed.coverage.kinds import Kind, kind_of
 from testbed.coverage.unreachable import UNREACHABLE, Unreachable, reason_for
 from testbed.openflow import Flow  # noqa: TC001 - pydantic reads it
@@ -44,6 +46,18 @@ class Measured:
     built: tuple[NodeFlow, ...] = ()
     applied: tuple[NodeFlow, ...] = ()
     hits: tuple[tuple[NodeFlow, int], ...] = ()
+
+    def dumped(self) -> str:
+        """The same as JSON, which passes from process to process."""
+        return _AS_JSON.dump_json(self).decode()
+
+    @staticmethod
+    def loaded(text: str) -> Measured:
+        """What ``dumped`` wrote."""
+        return _AS_JSON.validate_json(text)
+
+
+_AS_JSON = TypeAdapter(Measured)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

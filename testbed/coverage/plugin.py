@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
-from pydantic import TypeAdapter
 
 from testbed.coverage.document import document, written
 from testbed.coverage.ledger import Ledger, Measured, NodeFlow
@@ -55,8 +54,7 @@ class FlowCoverage:
         report = yield
         evidence = item.stash.get(EVIDENCE, None)
         if evidence and report.when == "call":
-            measured = TypeAdapter(Measured).dump_json(self._measure(evidence))
-            setattr(report, _MEASURED, measured.decode())
+            setattr(report, _MEASURED, self._measure(evidence).dumped())
         return report
 
     @property
@@ -71,7 +69,7 @@ class FlowCoverage:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Add what a scenario hit, in this process or a worker."""
         if measured := getattr(report, _MEASURED, ""):
-            self.ledger.add(TypeAdapter(Measured).validate_json(measured))
+            self.ledger.add(Measured.loaded(measured))
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the report, and fail what is not covered enough."""

@@ -69,6 +69,11 @@ class Need:
         """Files that a process which watches it has open."""
         return _BASE_FILES + _NODE_FILES * self.nodes + _POD_FILES * self.pods
 
+    @property
+    def neighbours(self) -> int:
+        """Entries of the ARP table that it has at a time, but for probes of many."""
+        return self.nodes * (self.nodes + self.pods) + 2 * self.pods
+
     def __str__(self) -> str:
         return f"{self.nodes} nodes and {self.pods} pods"
 

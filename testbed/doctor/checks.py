@@ -247,6 +247,23 @@ def _files(facts: Facts, need: Need) -> Iterator[Check]:
         )
 
 
+def _neighbours(facts: Facts, need: Need) -> Iterator[Check]:
+    entries, limit = facts.neighbours
+    found = (
+        f"{entries} of {limit} entries are taken, in all namespaces together; "
+        f"{need} take up to {need.neighbours}"
+    )
+    if entries + need.neighbours <= limit:
+        yield ok("ARP table", found)
+    else:
+        yield warning(
+            "ARP table",
+            found,
+            "when it is full packets are lost",
+            remedy="sudo sysctl -w net.ipv4.neigh.default.gc_thresh3=16384",
+        )
+
+
 def _state(facts: Facts, _: Need) -> Iterator[Check]:
     if facts.state_problem:
         yield missing(
@@ -300,6 +317,7 @@ _LOOKS: tuple[Callable[[Facts, Need], Iterator[Check]], ...] = (
     _memory,
     _cores,
     _files,
+    _neighbours,
     _state,
     _testbeds,
     _others,

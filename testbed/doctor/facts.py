@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from testbed.emulation import sandbox
+from testbed.emulation.neighbours import neighbour_table
 from testbed.emulation.prerequisites import missing_programs, tun_problem
 from testbed.emulation.registry import Registry, state_directory
 from testbed.emulation.visitor import program_path
@@ -70,6 +71,7 @@ class Facts:
         memory: bytes that may still be used.
         cores: processors this process may run on.
         files: how many files one process may have open.
+        neighbours: of the ARP table, how many entries there are and may be.
         switches: processes of Open vSwitch that are none of ours.
         state: where testbeds are noted.
         state_problem: what keeps them from being noted there.
@@ -94,6 +96,7 @@ class Facts:
     memory: int
     cores: int
     files: int
+    neighbours: tuple[int, int]
     switches: tuple[str, ...] = ()
     state: Path
     state_problem: str = ""
@@ -123,6 +126,7 @@ def gather() -> Facts:
         memory=_memory(),
         cores=len(os.sched_getaffinity(0)),
         files=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+        neighbours=_neighbours(),
         switches=tuple(_others(_SWITCHES)),
         state=noted.directory,
         state_problem=noted.problem,
@@ -278,6 +282,11 @@ def _module(name: str) -> str:
         run([modprobe, "--dry-run", "--quiet", name], timeout=10)
         return "loadable"
     return "absent"
+
+
+def _neighbours() -> tuple[int, int]:
+    table = neighbour_table()
+    return table.entries, table.limit
 
 
 def _memory() -> int:

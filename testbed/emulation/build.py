@@ -29,6 +29,7 @@ from testbed.emulation.wiring import (
 from testbed.emulation.wiring import machines as machines_of
 from testbed.errors import EmulationError
 from testbed.host.underlay import (
+    external_neighbours,
     gateway_links,
     host_links,
     switch_forwarding,
@@ -147,7 +148,9 @@ def _surround(
     ports = switch_ports(cluster)
     started[SWITCH].configure_links(switch_links(ports))
     run(["bridge", "-n", SWITCH, "-batch", "-"], stdin=switch_forwarding(ports))
-    gateway.configure_links(gateway_links(underlay, external_ports))
+    gateway.configure_links(
+        gateway_links(underlay, external_ports) + external_neighbours(underlay)
+    )
     gateway.write_sysctls({"net.ipv4.ip_forward": "1"})
     strangers = [
         *((rogue_machine(rogue), rogue.ip) for rogue in underlay.rogues),

@@ -1,8 +1,14 @@
-"""Links of the machines that are no nodes, as input for ``ip -batch``."""
+"""Links of the machines that are no nodes, as input for ``ip -batch``.
+
+Those outside know each other for good: a kernel has room for 1,024 neighbours in all
+its namespaces together, and what the SDN's own ARP takes may be all of it.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from testbed.host.names import underlay_mac
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -51,6 +57,14 @@ def gateway_links(underlay: Underlay, external_ports: Iterable[str]) -> str:
     )
 
 
+def external_neighbours(underlay: Underlay) -> str:
+    """The external network as the gateway knows it; its own MAC is part of that."""
+    mac = underlay_mac(underlay.external_gateway)
+    return f"link set external0 address {mac}\n" + "".join(
+        _neighbour(host.ip, "external0") for host in underlay.external_hosts
+    )
+
+
 def host_links(ip: IPv4Address, network: IPv4Network, gateway: IPv4Address) -> str:
     """A machine with one interface and a default route."""
     return "".join(
@@ -58,8 +72,13 @@ def host_links(ip: IPv4Address, network: IPv4Network, gateway: IPv4Address) -> s
             "link set lo up\n",
             *_address(ip, network, "eth0"),
             f"route add default via {gateway} dev eth0\n",
+            _neighbour(gateway, "eth0"),
         ]
     )
+
+
+def _neighbour(ip: IPv4Address, interface: str) -> str:
+    return f"neigh replace {ip} lladdr {underlay_mac(ip)} dev {interface}\n"
 
 
 def _address(ip: IPv4Address, network: IPv4Network, interface: str) -> list[str]:

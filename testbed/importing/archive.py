@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -209,7 +210,7 @@ def _zip_file(name: str, file: BinaryIO, meter: Meter, depth: int) -> Iterator[S
     try:
         with zipfile.ZipFile(file) as opened:
             yield from _zip_members(name, opened, meter, depth)
-    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, struct.error, ValueError, RuntimeError) as error:
         meter.pass_over(name, f"is broken: {str(error).lower()}")
 
 
@@ -237,7 +238,8 @@ def _zip_members(
     for info in opened.infolist():
         mode = info.external_attr >> 16
         links += stat.S_ISLNK(mode)
-        if info.is_dir() or (stat.S_IFMT(mode) and not stat.S_ISREG(mode)):
+        is_directory = info.filename.endswith("/") or not info.filename
+        if is_directory or (stat.S_IFMT(mode) and not stat.S_ISREG(mode)):
             continue
         name = _label(archive, info.filename, meter)
         if not name:

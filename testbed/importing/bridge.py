@@ -287,10 +287,10 @@ def _multicast_to_pods(_facts: BridgeFacts, line: DumpLine, match: Fields) -> bo
 
 
 def _version(facts: BridgeFacts, line: DumpLine, _match: Fields) -> bool:
-    octets = line.flow.actions[0].removeprefix("note:").split(".")
-    plugin, version = int(octets[0], 16), int(octets[1], 16)
+    first, _, rest = line.flow.actions[0].removeprefix("note:").partition(".")
+    plugin, version = int(first, 16), int(rest.partition(".")[0], 16)
     facts.rule_versions[version] = line.number
-    if plugin >= len(Plugin):
+    if not 0 <= plugin < len(Plugin):
         return False
     facts.noted[list(Plugin)[plugin]] = line.number
     return True

@@ -97,7 +97,7 @@ class Lines:
         )
         if encoding:
             stream.exactly(2)
-        elif b"\0" in head:
+        elif b"\0" in head or _is_mostly_odd(head):
             return
         elif head.startswith(codecs.BOM_UTF8):
             stream.exactly(len(codecs.BOM_UTF8))
@@ -118,6 +118,11 @@ class Lines:
 
 
 _ERRORS = "backslashreplace"
+
+
+def _is_mostly_odd(head: bytes) -> bool:
+    """Whether too much of it is no UTF-8 for a text with some odd bytes."""
+    return head.decode(errors="replace").count("\ufffd") > len(head) // 8 + 4
 
 
 def _line(number: int, text: str) -> Line:

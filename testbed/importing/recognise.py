@@ -95,6 +95,8 @@ class _Recogniser:
             text = line.text
             if not line.ended and not json_stream.STARTS.match(text):
                 self._skip(line)
+                if self._is_enough():
+                    return
                 continue
             if line.host != self._host:
                 yield from self._end()
@@ -176,8 +178,9 @@ class _Recogniser:
 
     def _skip(self, line: Line) -> None:
         self._lines.pass_over("a line too long is left out", line.number)
+        self._passed += len(line.text)
         for piece in self._lines:
-            if piece.ended:
+            if piece.ended or self._is_enough():
                 break
 
     def _is_enough(self) -> bool:

@@ -4,7 +4,7 @@ A change is told by where packets come out, with what in their headers, and by w
 flow drops them: 3.11 has flows that do nothing but drop, so that what is lost is
 counted. The rules, of which each is enough:
 
-* no packet comes to the table;
+* no packet comes to the table, or none that the flow could take;
 * a flow above takes every packet that this one could;
 * the packets that the change gives to another flow, or takes from one, get the same
   actions from it, there or where it passes them on to, and are not dropped;
@@ -46,6 +46,9 @@ def why_equivalent(change: FlowChange, flow: Flow, pipeline: Pipeline) -> str:
         return f"no packet comes to table {int(flow.table)}"
     if shadow := pipeline.shadow(flow):
         return f"{shadow.selector} takes all packets that it could"
+    changed = change.edit(flow)
+    if not (pipeline.is_fed(flow) or (changed and pipeline.is_fed(changed))):
+        return "nothing that it could take comes to the table"
     judge = _JUDGES.get(change.operator)
     return judge(change, flow, pipeline) if judge else ""
 

@@ -44,6 +44,13 @@ JUDGEMENTS: tuple[Judgement, ...] = (
         "the same priority, and which one takes it then is undefined",
     ),
     Judgement(
+        kind=r"table=30,priority=\d+,ct_state=\+rpl,ip,nw_dst=… actions=.*",
+        operators=frozenset({Operator.WIDENED}),
+        change=r"without nw_dst=.*",
+        reason="what conntrack is told of begins at one of the node's own pods, so its "
+        "replies are for these",
+    ),
+    Judgement(
         kind=r"table=60,priority=200,reg0=0 actions=output:2",
         operators=frozenset({Operator.DEMOTED}),
         reason="by way of a service's own flow VNID 0 leaves through tun0, too",

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from testbed.openflow import Flow
 
+_FIRST = 0
+"""The table in which every packet starts."""
 _HIGHEST = (1 << 16) - 1
 _CHANGING = ("reg", "tun_", "ct_state", "pkt_mark")
 """How the fields begin that flows, conntrack and tunnels change on the way."""
@@ -104,6 +106,18 @@ class Pipeline:
                 yield taker
                 ahead |= onward(taker) - seen
 
+    def is_fed(self, flow: Flow) -> bool:
+        """Whether anything comes to a flow's table that it could take."""
+        return flow.table == _FIRST or any(
+            self._leading(int(flow.table), _lasting(flow))
+        )
+
+    def _leading(self, table: int, match: Match) -> Iterator[Flow]:
+        """Yield the flows that could send packets of a match to a table."""
+        for flow in self.flows:
+            if table in onward(flow) and self._matches[flow].overlaps(match):
+                yield flow
+
     def implies(self, flow: Flow, item: str) -> bool:
         """Whether all that comes to a flow's table and that it could take fits an item.
 
@@ -116,12 +130,7 @@ class Pipeline:
         changing = item.startswith(_CHANGING)
 
         def comes_so(table: int, seen: frozenset[int]) -> bool:
-            leading = [
-                other
-                for other in self.flows
-                if table in onward(other) and self._matches[other].overlaps(lasting)
-            ]
-            return bool(leading) and all(
+            return table != _FIRST and all(
                 load in other.actions
                 if changing
                 else Match((item,)).contains(self._matches[other])
@@ -129,7 +138,7 @@ class Pipeline:
                     int(other.table) not in seen
                     and comes_so(int(other.table), seen | {int(other.table)})
                 )
-                for other in leading
+                for other in self._leading(table, lasting)
             )
 
         return comes_so(int(flow.table), frozenset({int(flow.table)}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,12 @@ def paragraphs(tallies: Sequence[Tally]) -> Iterator[str]:
             for result in tally.of(verdict):
                 by = f"\n  {result.scenario}" if result.scenario else ""
                 yield f"{_headline(result)}{by}\n  ! {result.failure}"
+        unfit = Counter(chain.from_iterable(r.unfit for r in tally.results))
+        for scenario, times in unfit.items():
+            yield (
+                f"{tally.plugin}: not to be relied on, failed on a mended cluster, "
+                f"too ({times} times): {scenario}"
+            )
         for scenario, failure in tally.left_out.items():
             yield (
                 f"{tally.plugin}: left out, because it fails on a whole cluster: "
@@ -137,6 +144,7 @@ def _result_object(result: Result) -> dict[str, object]:
         "runs": result.runs,
         "seconds": round(result.seconds, 3),
         "witness": result.witness,
+        "unfit": list(result.unfit),
     }
 
 

@@ -71,19 +71,22 @@ class Trial:
         """
         began = time.monotonic()
         runs = 0
+        unfit: list[str] = []
         weak: Result | None = None
         for site in mutant.sites:
             attempt = _Attempt(mutant, site, self._ordered(mutant, site))
             while (result := self._round(attempt)) is None:
                 pass
             runs += attempt.runs
+            unfit += attempt.unfit
             if result.verdict is Verdict.WEAKLY_KILLED:
                 weak = weak or result
             elif result.verdict is not Verdict.SURVIVED:
                 break
         else:
             result = weak or self._survived(mutant)
-        return replace(result, runs=runs, seconds=time.monotonic() - began)
+        seconds = time.monotonic() - began
+        return replace(result, runs=runs, seconds=seconds, unfit=tuple(unfit))
 
     def _round(self, attempt: _Attempt) -> Result | None:
         """Break it, run scenarios until one fails, mend it, and run that one again.
@@ -105,9 +108,9 @@ class Trial:
         self._forget_conversations()
         self.check(f"after {mutant}")
         if failed:
-            return self._confirmed(Verdict.KILLED, mutant, *failed)
+            return self._confirmed(Verdict.KILLED, attempt, *failed)
         for scenario, run in attempt.weak.items():
-            if result := self._confirmed(Verdict.WEAKLY_KILLED, mutant, scenario, run):
+            if result := self._confirmed(Verdict.WEAKLY_KILLED, attempt, scenario, run):
                 return result
         return Result(mutant=mutant, verdict=Verdict.SURVIVED)
 
@@ -138,13 +141,14 @@ class Trial:
         return None
 
     def _confirmed(
-        self, verdict: Verdict, mutant: Mutant, scenario: str, run: Run
+        self, verdict: Verdict, attempt: _Attempt, scenario: str, run: Run
     ) -> Result | None:
         """The verdict, if the scenario passes on the whole cluster."""
-        item = self.items[scenario]
+        mutant, item = attempt.mutant, self.items[scenario]
         if self.runs.run(item).failure:
             self._forget_neighbours()
             if self.runs.run(item).failure:
+                attempt.unfit.append(scenario)
                 return None
         for place in (mutant.kind, mutant.purpose):
             self.killers[place][scenario] += 1
@@ -214,6 +218,7 @@ class _Attempt:
         site: the place.
         left: the scenarios that have not been run.
         weak: those that failed, but not for what the mutant does to a packet.
+        unfit: those that failed on the whole cluster, too.
         runs: how many have been run.
     """
 
@@ -222,6 +227,7 @@ class _Attempt:
         self.site = site
         self.left = left
         self.weak: dict[str, Run] = {}
+        self.unfit: list[str] = []
         self.runs = 0
 
 

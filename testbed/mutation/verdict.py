@@ -42,6 +42,7 @@ class Result:
         seconds: how long that took.
         witness: a packet that a survivor treats otherwise, and how; empty if none was
             found.
+        unfit: scenarios that failed, but on the mended cluster, too.
     """
 
     mutant: Mutant
@@ -51,6 +52,7 @@ class Result:
     runs: int = 0
     seconds: float = 0.0
     witness: str = ""
+    unfit: tuple[str, ...] = ()
 
 
 @dataclass(kw_only=True)

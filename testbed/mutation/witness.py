@@ -116,6 +116,7 @@ def _origins(
         yield origin, str(other.ip), pod.mac
         yield origin, str(pod.ip), other.mac
         yield origin, str(other.ip), other.mac
+        yield origin, str(node.gateway), pod.mac
     tun0 = f"in_port={OFPort.TUN0:d}"
     for source in (node.gateway, node.host_ip, *(pod.ip for pod in pods[:1])):
         yield tun0, str(source), node.tun0_mac

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from testbed.ovs.appctl import Appctl
+
+_AGE = re.compile(r"duration=[0-9.]+s")
 
 OPENFLOW_VERSION = "OpenFlow13"
 """The version 3.11 speaks; bundles work in it by an ONF extension."""
@@ -131,12 +134,28 @@ class Counters:
         return cls(appctl("bridge/dump-flows", bridge))
 
     def since(self, earlier: Counters) -> tuple[tuple[Flow, int], ...]:
-        """The flows that were hit since then, each with its number of packets."""
-        return tuple(
-            (dumped.flow, moved)
-            for key, dumped in self.dumped.items()
-            if (
-                moved := dumped.n_packets
-                - (earlier.dumped[key].n_packets if key in earlier.dumped else 0)
+        """The flows that were hit since then, each with its number of packets.
+
+        They are in the order in which packets meet them: by table, then by priority.
+        Most lines of two dumps differ in their age only, and are not read.
+        """
+        then = Counters("\n".join(earlier._lines - self._lines)).dumped
+        now = Counters("\n".join(self._lines - earlier._lines)).dumped
+        found = [
+            (
+                dumped.flow,
+                dumped.n_packets - (then[key].n_packets if key in then else 0),
             )
-        )
+            for key, dumped in now.items()
+        ]
+        return tuple(sorted((pair for pair in found if pair[1]), key=_as_read))
+
+    @cached_property
+    def _lines(self) -> frozenset[str]:
+        """The dump's lines, as if all flows were as old."""
+        return frozenset(_AGE.sub("duration=0s", self.dump).splitlines())
+
+
+def _as_read(hit: tuple[Flow, int]) -> tuple[int, int, str]:
+    flow, _ = hit
+    return int(flow.table), -flow.priority, flow.selector

@@ -9,14 +9,14 @@ from __future__ import annotations
 import platform
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from testbed.errors import EmulationError, SwitchError
 from testbed.ovs.postmortem import DeadDaemon, dead_daemons
 from testbed.probe.trails import Origin, Trail, trails
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from testbed.openflow import Flow
     from testbed.probe.claims import Claim
@@ -36,15 +36,16 @@ class ToldVerdict(Protocol):
     """What three witnesses said of one packet, as far as it is passed on here."""
 
     @property
+    def agrees(self) -> bool:
+        """Whether the witnesses say the same."""
+
+    @property
     def line(self) -> str:
         """The verdict in a line."""
 
     @property
     def paragraph(self) -> str:
         """The verdict and its reasons."""
-
-    def as_json(self) -> Mapping[str, Any]:
-        """The same for a program."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,15 +132,29 @@ class Evidence:
     dead: tuple[tuple[str, DeadDaemon], ...] = ()
 
     @classmethod
-    def take(cls, cluster: LiveCluster, scenario: str, *, file: str = "") -> Evidence:
-        """Take it from a cluster, whatever state that is in."""
+    def take(
+        cls,
+        cluster: LiveCluster,
+        scenario: str,
+        *,
+        file: str = "",
+        counted: bool = True,
+    ) -> Evidence:
+        """Take it from a cluster, whatever state that is in.
+
+        Args:
+            cluster: the scenario's.
+            scenario: its name.
+            file: of the topology.
+            counted: whether to read which flows were hit, which takes longest.
+        """
         hits: tuple[Hit, ...] = ()
         unread = ""
         try:
             cluster.recorder.settle()
             hits = tuple(
                 Hit(node=node, flow=flow, n_packets=n_packets)
-                for node, flow, n_packets in cluster.flows_hit()
+                for node, flow, n_packets in (cluster.flows_hit() if counted else ())
             )
         except (EmulationError, SwitchError) as error:
             unread = str(error)
@@ -156,7 +171,7 @@ class Evidence:
             versions=Versions.read(cluster),
             sent=tuple(cluster.sent),
             claims=tuple(cluster.claims),
-            verdicts=tuple(getattr(cluster, "verdicts", ())),
+            verdicts=tuple(cluster.verdicts),
             sightings=sightings,
             lost=cluster.recorder.lost(),
             hits=hits,
@@ -198,6 +213,17 @@ class Evidence:
                     continue
             looked_at.append(seen)
         return trails(looked_at, marks, vxlan_port=self.vxlan_port), max(-room, 0)
+
+
+def telling(
+    verdicts: Sequence[ToldVerdict], most: int
+) -> tuple[list[ToldVerdict], int]:
+    """So many verdicts that tell most, and how many others there are.
+
+    Those where the witnesses disagree come first; a matrix has hundreds that agree.
+    """
+    told = sorted(verdicts, key=lambda verdict: verdict.agrees)[:most]
+    return told, len(verdicts) - len(told)
 
 
 def _dead(nodes: tuple[Node, ...]) -> Iterator[tuple[str, DeadDaemon]]:

@@ -91,12 +91,11 @@ class Judge:
         self._asking = [number for number in self._asking if self._may_answer(number)]
         return not self._asking
 
-    def observations(self, lost: Sequence[str]) -> list[Observation]:
-        """What became of each packet, where these taps lost frames."""
+    def observations(self, doubt: str) -> list[Observation]:
+        """What became of each packet; what is missing may be so for this reason."""
         self._match()
-        missed = f"not all was seen that passed {', '.join(lost)}" if lost else ""
         return [
-            self._observation(number, missed) for number in range(len(self._traffics))
+            self._observation(number, doubt) for number in range(len(self._traffics))
         ]
 
     def _may_come(self, number: int) -> bool:

@@ -12,6 +12,9 @@ so with Open vSwitch's userspace datapath. In the kernel's, the first packet of 
 takes a detour on which later ones pass it, and what crosses kernels may wait there for
 ARP: such packets have one settling time together, from the last control on, and only
 where one of them, or an answer, is still missing.
+
+What is missing where taps lost frames, or the machine's ARP table was full, is sent
+again, and inconclusive if that helps nothing.
 """
 
 from __future__ import annotations
@@ -24,6 +27,12 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from testbed.emulation.neighbours import (
+    forget_neighbours,
+    neighbour_table,
+    wait_for_room,
+)
+from testbed.errors import DeadlineError
 from testbed.model import Outcome
 from testbed.probe.answers import Answer
 from testbed.probe.directory import Directory
@@ -68,7 +77,13 @@ _ROUNDS = 2
 """Controls after the first, which finish a batch on each of two bridges."""
 
 _AGAIN = 2
-"""How often a packet is sent once more, with a smaller window, if taps lost frames."""
+"""How often a packet is sent once more, with a smaller window, where there is doubt."""
+
+_MANY = 64
+"""Probes of one batch after which pods' kernels are made to forget their neighbours.
+
+All pairs of a hundred pods would take ten times the room that the machine has for all.
+"""
 
 
 def observe(
@@ -135,19 +150,26 @@ def _observe_well(
     settling: float,
     wires: bool,
 ) -> list[Observation]:
-    """Once more, in smaller steps, where taps lost frames that could tell more."""
-    found, lost = _observe_batch(
+    """Once more, in smaller steps, where a limit of the machine may be what is seen."""
+    found, doubt = _observe_batch(
         cluster, traffics, window=window, settling=settling, wires=wires
     )
     for attempt in range(1, _AGAIN + 1):
         again = [
             number
             for number, item in enumerate(found)
-            if lost and (not item.receivers or item.traffic.destination.is_multicast)
+            if doubt
+            and (
+                not item.receivers
+                or item.answer is None
+                or item.traffic.destination.is_multicast
+            )
         ]
         if not again:
             break
-        repeated, lost = _observe_batch(
+        with contextlib.suppress(DeadlineError):  # then it stays in doubt
+            wait_for_room()
+        repeated, doubt = _observe_batch(
             cluster,
             [found[number].traffic for number in again],
             window=max(window >> 3 * attempt, 1),
@@ -166,8 +188,9 @@ def _observe_batch(
     window: int,
     settling: float,
     wires: bool,
-) -> tuple[list[Observation], list[str]]:
-    """What was observed, and which taps lost frames."""
+) -> tuple[list[Observation], str]:
+    """What was observed, and why what is missing may be so for another reason."""
+    overflows = neighbour_table().overflows
     builder = FrameBuilder(cluster.objects, os.urandom(BATCH_SIZE))
     directory = Directory(cluster.places)
     vxlan_port = cluster.objects.network.vxlan_port
@@ -234,8 +257,20 @@ def _observe_batch(
         slow = pump.slowest * _SLOWER_THAN_A_CONTROL
         pump.wait(judge.has_arrived, now + max(settling, slow))
         pump.wait(judge.is_answered, now + max(_ANSWERING, slow))
-        lost = pump.lost()
-        return judge.observations(lost), lost
+        table = neighbour_table()
+        doubts = []
+        if lost := pump.lost():
+            doubts.append(f"not all was seen that passed {', '.join(lost)}")
+        if table.overflows != overflows:
+            doubts.append(
+                f"the machine's ARP table, {table.limit} entries for all that runs on "
+                "it, was full"
+            )
+        if len(traffics) > _MANY:
+            for pod in cluster.pods:
+                forget_neighbours(pod.tap.socket, pod.tap.interface)
+        doubt = " and ".join(doubts)
+        return judge.observations(doubt), doubt
 
 
 @contextlib.contextmanager

@@ -40,6 +40,7 @@ def tell(evidence: Evidence, *, width: int = WIDEST) -> str:
     parts = [
         ("sent:", _wrapped(_sent(evidence) or ["nothing"], width, 5)),
         ("claimed:", _wrapped(_claimed(evidence), width, 7)),
+        ("witnesses disagree:", _wrapped(_disagreements(evidence), width, 4)),
         (
             "seen, in milliseconds since the first frame:",
             _wrapped(_seen(packets, overlooked, label), width, 21 + label),
@@ -78,6 +79,13 @@ def _claimed(evidence: Evidence) -> list[str]:
     ]
 
 
+def _disagreements(evidence: Evidence) -> list[str]:
+    """What three witnesses do not say the same of."""
+    found = [verdict for verdict in evidence.verdicts if not verdict.agrees]
+    told = [verdict.line for verdict in found[:_MOST_CLAIMED]]
+    return [*told, *_more(len(found) - _MOST_CLAIMED)]
+
+
 def _seen(packets: Sequence[Trail], overlooked: int, label: int) -> list[str]:
     noise = sum(len(trail.glimpses) for trail in packets if trail.is_noise)
     told = sorted(
@@ -101,7 +109,7 @@ def _seen(packets: Sequence[Trail], overlooked: int, label: int) -> list[str]:
         lines.append(f"{elapsed:8.3f} {number or '·':>2} {place} {way:<5} {what}")
     lines += _more(len(told) - _MOST_SEEN + overlooked)
     if noise:
-        lines.append(f"and {noise} frames of kernels' own ARP, which are not told")
+        lines.append(f"and {noise} frames of other ARP, which are not told")
     return lines
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from testbed.probe.capture import capture_name, write_capture
-from testbed.probe.evidence import Evidence
+from testbed.probe.evidence import Evidence, telling
 from testbed.probe.story import tell
 from testbed.pytest_plugin import LIVE
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 EVIDENCE = pytest.StashKey[Evidence]()
 """What an item left behind, where anybody wants to know."""
+
+_MOST_VERDICTS = 20
+"""Verdicts in a scenario's properties; a matrix has hundreds that agree."""
 
 _GONE = pytest.StashKey[bool]()
 """Whether an item's cluster has been taken down."""
@@ -36,8 +39,11 @@ def note_end(item: pytest.Item, *, failed: bool) -> None:
     live = item.stash[LIVE]
     _set_properties(item, live)
     option = item.config.option
-    if failed or option.keep_captures or option.report or option.flow_coverage:
-        item.stash[EVIDENCE] = Evidence.take(live, item.nodeid, file=file_of(item))
+    counted = failed or bool(option.report or option.flow_coverage)
+    if counted or option.keep_captures:
+        item.stash[EVIDENCE] = Evidence.take(
+            live, item.nodeid, file=file_of(item), counted=counted
+        )
 
 
 def note_cluster_end(item: pytest.Item) -> None:
@@ -91,13 +97,15 @@ def _keep(item: pytest.Item) -> str:
 
 def _set_properties(item: pytest.Item, live: LiveCluster) -> None:
     """What JUnit's XML says of a scenario, anew each time it is asked."""
+    verdicts, _ = telling(live.verdicts, _MOST_VERDICTS)
     told = [
         ("plugin", live.objects.network.plugin.rpartition("-ovs-")[2]),
         ("datapath", live.datapath),
         ("topology", file_of(item)),
         ("packets_sent", str(len(live.sent))),
         *(("claim", claim) for claim in _claims(live)),
-        *(("verdict", verdict.line) for verdict in live.verdicts),
+        ("verdicts", str(len(live.verdicts))),
+        *(("verdict", verdict.line) for verdict in verdicts),
     ]
     names = {name for name, _ in told} | {"claim", "verdict"}
     others = [pair for pair in item.user_properties if pair[0] not in names]

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from pydantic import TypeAdapter
 
 from testbed.report.items import EVIDENCE
 from testbed.report.page import Session, page
@@ -46,8 +45,7 @@ class RunReport:
         report = yield
         if _CLUSTER in getattr(item, "fixturenames", ()):
             if report.when == "setup":
-                about = TypeAdapter(About).dump_json(_about(item)).decode()
-                setattr(report, ABOUT, about)
+                setattr(report, ABOUT, _about(item).dumped())
             evidence = item.stash.get(EVIDENCE, None)
             if evidence and (report.when == "call" or report.failed):
                 setattr(report, SCENARIO, dumped(record(evidence)))

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 from testbed.host.names import underlay_mac
 from testbed.openflow import Table
 from testbed.probe.dissect import changes
+from testbed.probe.evidence import telling
 from testbed.report.stations import GATEWAY, Stations
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from testbed.probe.evidence import Evidence
     from testbed.probe.trails import Glimpse, Trail
 
+MOST_VERDICTS = 10
+"""Verdicts that are told of a scenario, those where witnesses disagree first."""
 MOST_PACKETS = 12
 """Packets of kernels that are told of a scenario; those sent on purpose are all."""
 
@@ -122,6 +125,7 @@ class ClaimRecord:
 class VerdictRecord:
     """What three witnesses said, in a line and in full."""
 
+    agrees: bool
     line: str
     paragraph: str
 
@@ -155,9 +159,13 @@ class ScenarioRecord:
     packets: tuple[PacketRecord, ...]
     claims: tuple[ClaimRecord, ...]
     verdicts: tuple[VerdictRecord, ...]
+    verdicts_left_out: int
     hits: tuple[HitRecord, ...]
     left_out: int
     lost: int
+
+
+_AS_JSON = TypeAdapter(ScenarioRecord)
 
 
 def record(evidence: Evidence) -> ScenarioRecord:
@@ -172,6 +180,7 @@ def record(evidence: Evidence) -> ScenarioRecord:
                 continue
         left_out += len(trail.glimpses)
     cluster = _cluster(evidence)
+    verdicts, verdicts_left_out = telling(evidence.verdicts, MOST_VERDICTS)
     start = told[0].first.sighting.nanoseconds if told else 0
     machines = {
         mac: name
@@ -200,9 +209,12 @@ def record(evidence: Evidence) -> ScenarioRecord:
             for claim in evidence.claims
         ),
         verdicts=tuple(
-            VerdictRecord(line=verdict.line, paragraph=verdict.paragraph)
-            for verdict in evidence.verdicts
+            VerdictRecord(
+                agrees=verdict.agrees, line=verdict.line, paragraph=verdict.paragraph
+            )
+            for verdict in verdicts
         ),
+        verdicts_left_out=verdicts_left_out,
         hits=tuple(
             HitRecord(
                 node=hit.node,
@@ -222,12 +234,12 @@ def record(evidence: Evidence) -> ScenarioRecord:
 
 def dumped(scenario: ScenarioRecord) -> str:
     """A record as JSON."""
-    return TypeAdapter(ScenarioRecord).dump_json(scenario).decode()
+    return _AS_JSON.dump_json(scenario).decode()
 
 
 def loaded(text: str) -> ScenarioRecord:
     """The record that ``dumped`` wrote."""
-    return TypeAdapter(ScenarioRecord).validate_json(text)
+    return _AS_JSON.validate_json(text)
 
 
 def _cluster(evidence: Evidence) -> ClusterRecord:

@@ -47,6 +47,18 @@ class About:
     parameters: tuple[tuple[str, str], ...]
     plugin: str
 
+    def dumped(self) -> str:
+        """The same as JSON."""
+        return _AS_JSON.dump_json(self).decode()
+
+    @staticmethod
+    def loaded(text: str) -> About:
+        """What ``dumped`` wrote."""
+        return _AS_JSON.validate_json(text)
+
+
+_AS_JSON = TypeAdapter(About)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
@@ -93,8 +105,7 @@ class Runs:
     def add(self, report: pytest.TestReport) -> None:
         """Take in the report of a phase; one that is not about a cluster is nothing."""
         if report.when == "setup" and (about := getattr(report, ABOUT, "")):
-            read = TypeAdapter(About).validate_json(about)
-            self._open[report.nodeid] = _Open(about=read)
+            self._open[report.nodeid] = _Open(about=About.loaded(about))
         run = self._open.get(report.nodeid)
         if run is None:
             return

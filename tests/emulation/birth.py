@@ -106,7 +106,7 @@ def make_files(options: dict[str, Any]) -> None:
     mount("tmpfs", "/srv", "tmpfs")
     for path in ("netns", "lock", "openvswitch"):
         Path("/run", path).mkdir()
-    for path in ("tmp", "home", "work"):
+    for path in ("tmp", "home", "desk"):
         Path("/srv", path).mkdir()
     # A copy, for others may change theirs meanwhile; what is not ours to read is left.
     subprocess.run(

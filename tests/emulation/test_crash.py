@@ -50,7 +50,7 @@ SCENARIO = """
 import pathlib, signal
 
 def test_a_scenario_that_never_ends(cluster):
-    pathlib.Path("/srv/work/reached").touch()
+    pathlib.Path("/srv/desk/reached").touch()
     signal.pause()
 """
 PYTEST = ("-m", "pytest", "-p", "no:cacheprovider", "--topology", TOPOLOGY)
@@ -73,16 +73,16 @@ def _untouched(host: Host) -> Iterator[None]:
         # Made with the first testbed, and kept empty.
         if (host.srv / "state").exists():
             (host.srv / "state").rmdir()
-        for path in (host.srv / "work").iterdir():
+        for path in (host.srv / "desk").iterdir():
             path.unlink()
 
 
 @pytest.fixture
 def scenario(host: Host) -> str:
     """A file with a scenario that reaches its cluster and stays there."""
-    path = host.srv / "work" / "test_mine.py"
+    path = host.srv / "desk" / "test_mine.py"
     path.write_text(SCENARIO)
-    return "/srv/work/test_mine.py"
+    return "/srv/desk/test_mine.py"
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def terminal() -> Iterator[tuple[int, int]]:
 
 
 def wait_for_scenario(host: Host, run: subprocess.Popen[str]) -> None:
-    reached = host.srv / "work" / "reached"
+    reached = host.srv / "desk" / "reached"
     wait_until(
         lambda: reached.exists() or run.poll() is not None,
         timeout=TIMEOUT,
@@ -112,7 +112,7 @@ def up(host: Host, **environment: str) -> None:
 
 def newcomer(host: Host) -> None:
     """Objects that any change begins with: a pod."""
-    (host.srv / "work" / "newcomer.yaml").write_text(NEWCOMER)
+    (host.srv / "desk" / "newcomer.yaml").write_text(NEWCOMER)
 
 
 def was_built(host: Host) -> bool:
@@ -247,7 +247,7 @@ def test_a_daemon_that_died_is_told_in_a_line(host: Host) -> None:
 
     commands = [
         host.starts_testbed("status"),
-        host.starts_testbed("apply", "-f", "/srv/work/newcomer.yaml"),
+        host.starts_testbed("apply", "-f", "/srv/desk/newcomer.yaml"),
         host.starts_testbed("flows", "node-1", "--live"),
     ]
     (shown, _), (_, applied), (_, flows) = [
@@ -301,7 +301,7 @@ def test_a_change_without_room_says_what_to_do(host: Host, tmp_path: Path) -> No
     filled = host.testbed("exec", "node-1", "--", "sh", "-c", fill)
     assert "No space left on device" in filled.stderr
 
-    applied = host.testbed("apply", "-f", "/srv/work/newcomer.yaml")
+    applied = host.testbed("apply", "-f", "/srv/desk/newcomer.yaml")
 
     assert "no space left on device" in only_line(applied.stderr).lower()
     assert applied.returncode == 2
@@ -347,7 +347,7 @@ def test_down_ends_a_change_with_a_line(host: Host) -> None:
     # Hold it where the change has begun: ovs-vswitchd does not answer.
     stop = "kill -STOP $(cat /run/openvswitch/ovs-vswitchd.pid)"
     host.testbed("exec", "node-1", "--", "sh", "-c", stop)
-    change = host.starts_testbed("apply", "-f", "/srv/work/newcomer.yaml")
+    change = host.starts_testbed("apply", "-f", "/srv/desk/newcomer.yaml")
     host.process("testbed.cli.changer")
 
     assert host.testbed("down").returncode == 0

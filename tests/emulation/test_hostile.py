@@ -34,8 +34,8 @@ def _possible() -> None:
 def in_work(host: Host, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a command where whatever it is tricked into would be seen."""
     python = (sys.executable, "-m", "testbed")
-    done = host("env", "--chdir=/srv/work", *python, *arguments)
-    assert not (host.srv / "work" / "touched").exists()
+    done = host("env", "--chdir=/srv/desk", *python, *arguments)
+    assert not (host.srv / "desk" / "touched").exists()
     return done
 
 
@@ -47,14 +47,14 @@ def in_work(host: Host, *arguments: str) -> subprocess.CompletedProcess[str]:
             TWO_NODES.replace("node-1.test", f'"{TOUCH}\\nlink del lo"', 1),
             "link del lo",
         ),
-        (TWO_NODES.replace("client-1", "../../../../srv/work/touched"), "Pod lab/"),
+        (TWO_NODES.replace("client-1", "../../../../srv/desk/touched"), "Pod lab/"),
     ],
     ids=["python", "lines", "path"],
 )
 def test_a_hostile_topology_is_told_by_line_and_starts_nothing(
     host: Host, text: str, said: str
 ) -> None:
-    (host.srv / "work" / "hostile.yaml").write_text(text)
+    (host.srv / "desk" / "hostile.yaml").write_text(text)
 
     with host.untouched():
         up = in_work(host, "up", "-t", "hostile.yaml")
@@ -69,7 +69,7 @@ def test_a_hostile_topology_is_told_by_line_and_starts_nothing(
 
 def test_a_file_may_have_any_name(host: Host) -> None:
     name = f"--help {TOUCH}\n.yaml"
-    (host.srv / "work" / name).write_text(TWO_NODES)
+    (host.srv / "desk" / name).write_text(TWO_NODES)
 
     up = in_work(host, "up", f"--topology={name}")
     status = in_work(host, "status")
@@ -82,7 +82,7 @@ def test_a_file_may_have_any_name(host: Host) -> None:
     "arguments",
     [
         ("up", f"--name={TOUCH}"),
-        ("up", "--name=../work/touched"),
+        ("up", "--name=../desk/touched"),
         ("exec", TOUCH, "--", "true"),
         ("exec", f"--name={TOUCH}", "node-1", "--", "true"),
         ("apply", "-f", TOUCH),

@@ -57,8 +57,8 @@ def _possible() -> None:
 @pytest.fixture(scope="module")
 def listening(host: Host) -> Iterator[Host]:
     """A machine with a service, and a testbed of four nodes."""
-    service = host.start(sys.executable, KNOCK, "listen", "/srv/work/heard")
-    wait_until((host.srv / "work" / "heard").exists, timeout=TIMEOUT, what="it listens")
+    service = host.start(sys.executable, KNOCK, "listen", "/srv/desk/heard")
+    wait_until((host.srv / "desk" / "heard").exists, timeout=TIMEOUT, what="it listens")
     up = host.testbed("up", "-t", str(FOUR_NODES))
     assert up.returncode == 0, up.stderr
     yield host
@@ -68,7 +68,7 @@ def listening(host: Host) -> Iterator[Host]:
 
 
 def heard(host: Host) -> int:
-    return (host.srv / "work" / "heard").read_text().count("heard")
+    return (host.srv / "desk" / "heard").read_text().count("heard")
 
 
 def sent_by(host: Host) -> str:
@@ -165,8 +165,8 @@ def test_all_is_done_without_a_change_to_the_machine_or_a_file_elsewhere(
 ) -> None:
     """Only /run and /srv can be written to there, and /etc, which would show."""
     with born_with(readonly=True) as host, host.untouched():
-        (host.srv / "work" / "newcomer.yaml").write_text(NEWCOMER)
-        (host.srv / "work" / "test_it.py").write_text(FAILING)
+        (host.srv / "desk" / "newcomer.yaml").write_text(NEWCOMER)
+        (host.srv / "desk" / "test_it.py").write_text(FAILING)
         before = configuration(host)
         had = written(host)
 
@@ -174,7 +174,7 @@ def test_all_is_done_without_a_change_to_the_machine_or_a_file_elsewhere(
         commands = [
             ("up", "-t", str(TWO_NODES)),
             ("exec", "node-1", "--", "sh", "-c", f"{changes}; ip link del eth0; true"),
-            ("apply", "-f", "/srv/work/newcomer.yaml"),
+            ("apply", "-f", "/srv/desk/newcomer.yaml"),
             ("down",),
         ]
         for command in commands:
@@ -182,16 +182,16 @@ def test_all_is_done_without_a_change_to_the_machine_or_a_file_elsewhere(
             assert done.returncode == 0, (command, done.stderr)
         run = host(
             *(sys.executable, "-m", "pytest", "--topology", str(TWO_NODES)),
-            *("-o", "cache_dir=/srv/work/cache", "--captures", "/srv/work/captures"),
-            "/srv/work/test_it.py",
+            *("-o", "cache_dir=/srv/desk/cache", "--captures", "/srv/desk/captures"),
+            "/srv/desk/test_it.py",
         )
 
         assert "1 failed" in run.stdout, run.stdout + run.stderr
-        assert "capture of all taps: /srv/work/captures/" in run.stdout
+        assert "capture of all taps: /srv/desk/captures/" in run.stdout
         assert written(host) - had == {
             "srv/home/.cache",
-            "srv/work/cache",
-            "srv/work/captures",
+            "srv/desk/cache",
+            "srv/desk/captures",
         }
         after = configuration(host)
         for what in ("sysctls", "etc", "domain"):
@@ -199,4 +199,4 @@ def test_all_is_done_without_a_change_to_the_machine_or_a_file_elsewhere(
             assert before[what] == after[what] or what == "sysctls"
         # The kernel may load some for veth, bridge or iptables of its own accord.
         assert set(before["modules"]) <= set(after["modules"])
-        host.as_root("rm -rf /srv/work/* /srv/state /srv/home/.cache")
+        host.as_root("rm -rf /srv/desk/* /srv/state /srv/home/.cache")

@@ -180,6 +180,7 @@ def test_what_a_scenario_did_is_in_the_xml_for_junit(tmp_path: Path) -> None:
     assert properties == {
         "plugin": "subnet",
         "packets_sent": "2",
+        "verdicts": "0",
         "claim": f"packet 1 {drop}: not so",
         "capture": f"captures/{capture.name}",
     }

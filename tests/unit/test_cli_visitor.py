@@ -49,6 +49,22 @@ def test_a_signal_sent_to_it_reaches_the_command(number: signal.Signals) -> None
         assert process.wait() == 9
 
 
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/usr/bin:/bin", "/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"),
+        ("/usr/sbin:/usr/bin", "/usr/sbin:/usr/bin:/usr/local/sbin:/sbin"),
+    ],
+)
+def test_roots_programs_are_found_last_by_everybody(path: str, expected: str) -> None:
+    assert visitor.program_path(path) == expected
+
+
+def test_a_command_that_is_not_there_is_named() -> None:
+    with visit("no-such-program") as process:
+        assert process.wait() == 127
+
+
 def test_the_command_dies_with_it() -> None:
     with visit("sh", "-c", "echo $$; exec sleep 60") as process:
         command = Path(f"/proc/{first_line(process)}")

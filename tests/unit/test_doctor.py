@@ -53,6 +53,7 @@ WELL = Facts(
     memory=8192 * MIB,
     cores=2,
     files=1024,
+    neighbours=(12, 1024),
     state=Path("/run/user/1000/testbed"),
 )
 NOT_LOADED = replace(WELL, modules={**MODULES, "openvswitch": "loadable"})
@@ -301,6 +302,15 @@ def test_what_is_needed_and_lacks_makes_a_machine_useless(
             "250 MiB free; 4 nodes and 28 pods take 198; that is little to spare",
         ),
         ("cores", replace(WELL, cores=1), "1; it runs, slowly"),
+        (
+            "ARP table",
+            replace(WELL, neighbours=(900, 1024)),
+            (
+                "900 of 1024 entries are taken, in all namespaces together; "
+                "4 nodes and 28 pods take up to 184; when it is full packets are lost; "
+                "type: sudo sysctl -w net.ipv4.neigh.default.gc_thresh3=16384"
+            ),
+        ),
         (
             "testbeds",
             replace(WELL, testbeds=("mine",), orphans=(471, 1108)),

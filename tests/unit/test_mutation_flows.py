@@ -410,6 +410,17 @@ def test_a_register_that_all_such_packets_have_need_not_be_asked_for() -> None:
     }
 
 
+def test_a_flow_for_pods_of_other_nodes_is_never_hit() -> None:
+    """A node with pods of a namespace has flows for all that its policies select."""
+    elsewhere = flow(80, 150, "ip,reg1=0x2a,nw_dst=10.131.0.9", "output:NXM_NX_REG2[]")
+    pipeline = Pipeline((*FLOWS, elsewhere))
+
+    never = "nothing that it could take comes to the table"
+    for operator in (Operator.DELETED, Operator.OUTPUT):
+        assert reasons(elsewhere, operator, pipeline) == {never}
+    assert reasons(elsewhere, Operator.WIDENED, pipeline) == {never, ""}
+
+
 def test_a_vnid_that_nothing_reads_is_no_matter() -> None:
     """Under ovs-subnet table 80 asks nobody for one."""
     open_to_all = flow(80, 200, "", "output:NXM_NX_REG2[]")

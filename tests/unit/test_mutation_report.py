@@ -155,6 +155,16 @@ def test_a_scenario_that_was_left_out_is_told() -> None:
     assert "test_a.py::test_1\n  ! assert 0" in text(found)
 
 
+def test_a_scenario_that_fails_on_a_mended_cluster_is_told() -> None:
+    found = tally()
+    found.results += [
+        Result(mutant=mutant(), verdict=Verdict.KILLED, unfit=("test_a.py::test_1",))
+    ] * 2
+
+    assert "not to be relied on" in text(found)
+    assert "(2 times): test_a.py::test_1" in text(found)
+
+
 def test_scripts_get_all_of_it() -> None:
     found = tally(Verdict.KILLED, Verdict.SURVIVED)
     found.spared = (

@@ -97,7 +97,7 @@ def flows_in(text: str, ports: Mapping[str, int]) -> Iterator[Flow]:
     Raises:
         SwitchError: a line is no flow.
     """
-    for line in text.splitlines():
+    for line in text.split("\n"):
         if line.strip():
             yield parse_flow(numbered(line, ports))
 
@@ -122,6 +122,8 @@ def _lines(section: Section, tell: Callable[[int, str], None]) -> Iterator[DumpL
     unread = 0
     for number, text in section.lines:
         try:
+            if not text.strip().isprintable():
+                raise SwitchError("holds control characters")  # noqa: TRY301
             if "actions=" not in text:
                 raise SwitchError("is cut off before its actions")  # noqa: TRY301
             flow = parse_flow(numbered(text, PORTS))

@@ -173,7 +173,7 @@
     });
     side.append(sightings);
     const notes = [];
-    if (run.leftOut) notes.push(`${run.leftOut} more frames of kernels are not shown.`);
+    if (run.leftOut) notes.push(`${run.leftOut} more frames of other traffic are not shown.`);
     if (run.lost) notes.push(`${run.lost} frames were lost to the recording.`);
     if (notes.length) side.append(make("p", { class: "muted" }, notes.join(" ")));
     if (run.packets.length) choose(0);

@@ -273,6 +273,20 @@ def test_flows_that_3_11_never_programs_are_told_by_their_lines(
     assert any("1 are none that 3.11 programs" in it and ":66" in it for it in said)
 
 
+@pytest.mark.parametrize("char", ["\x0c", "\x1c", "\x85", "\u2028", "\x07"])
+def test_a_flow_that_some_would_see_as_two_lines_is_none(
+    char: str, importer: Importer, live_lines: Sequence[str]
+) -> None:
+    broken = live_lines[30].replace("priority", f"{char}priority")
+
+    result = importer.text("\n".join([*live_lines, broken]), "oc-04.flows")
+
+    assert result.passed_over == [
+        said for said in result.passed_over if "holds control characters" in said
+    ]
+    assert result.deviations == {"oc-04": 0}
+
+
 def test_hostile_numbers_in_flows_do_no_harm(importer: Importer, live: str) -> None:
     hostile = (
         f"cookie=0x0, table=20, priority=100,ip,in_port={'9' * 5000},nw_src=10.131.0.9 "

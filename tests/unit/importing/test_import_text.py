@@ -111,6 +111,15 @@ def test_a_gigantic_line_is_left_out_by_its_number(
     assert all_is_there(result)
 
 
+def test_a_gigantic_line_of_a_file_about_nothing_is_not_read_to_its_end(
+    importer: Importer, live: str
+) -> None:
+    result = importer({"core.txt": "x" * (5 << 20), "oc-04/flows": live})
+
+    assert "the rest is not read" in result.passed_over[-1]
+    assert all_is_there(result)
+
+
 def test_a_large_file_about_something_else_is_put_away_early(
     importer: Importer, live: str
 ) -> None:

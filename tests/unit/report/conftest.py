@@ -90,6 +90,15 @@ def places_of(topology: Topology) -> Places:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """As much of a verdict as is told."""
+
+    agrees: bool
+    line: str
+    paragraph: str
+
+
 @dataclass
 class Stage:
     """Where a scenario is made up: who is there, what was sent, seen and claimed."""
@@ -103,6 +112,7 @@ class Stage:
     sent: list[Sent] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
     hits: list[Hit] = field(default_factory=list)
+    verdicts: list[Judgement] = field(default_factory=list)
 
     @property
     def client(self) -> Pod:
@@ -166,6 +176,12 @@ class Stage:
         claim = Claim(kind=kind, mark=mark, place=place, held=True)
         self.claims.append(replace(claim, **more))
 
+    def judge(self, line: str, *, agrees: bool) -> None:
+        """Note what three witnesses said."""
+        self.verdicts.append(
+            Judgement(agrees=agrees, line=line, paragraph=f"{line}, because.")
+        )
+
     def evidence(self, **changes: Any) -> Evidence:  # noqa: ANN401
         """All that was noted."""
         evidence = Evidence(
@@ -181,6 +197,7 @@ class Stage:
             claims=tuple(self.claims),
             sightings=tuple(self.sightings),
             hits=tuple(self.hits),
+            verdicts=tuple(self.verdicts),
         )
         return replace(evidence, **changes)
 

@@ -197,6 +197,17 @@ def test_runs_of_one_test_stand_together_whatever_order_they_ran_in() -> None:
     assert made(*runs).index("It is so") < made(*runs).index("Second")
 
 
+def test_a_matrix_of_verdicts_is_told_in_part_and_counted(stage: Stage) -> None:
+    for number in range(3000):
+        stage.judge(f"verdict {number}", agrees=True)
+
+    text = made(run(stage))
+
+    assert "verdict 0, because." in outline(text).text
+    assert "… and 2990 more." in outline(text).text
+    assert len(text) < 100_000
+
+
 def test_no_run_at_all_is_a_page_too() -> None:
     assert "no scenario was run" in outline(made()).text
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from scapy.layers.inet import ICMP, IP, UDP
@@ -17,15 +17,6 @@ if TYPE_CHECKING:
     import pytest
 
     from tests.unit.report.conftest import Stage
-
-
-@dataclass(frozen=True)
-class Verdict:
-    line: str
-    paragraph: str
-
-    def as_json(self) -> dict[str, object]:
-        return {}
 
 
 def test_a_record_passes_unchanged_from_process_to_process(dropped: Stage) -> None:
@@ -123,13 +114,25 @@ def test_claims_are_about_packets_by_their_numbers(dropped: Stage) -> None:
 
 
 def test_verdicts_are_told_in_a_line_and_in_full(stage: Stage) -> None:
-    verdict = Verdict("delivered", "It is delivered, because.")
+    stage.judge("delivered", agrees=True)
 
-    made = record(stage.evidence(verdicts=(verdict,)))
+    made = record(stage.evidence())
 
     assert made.verdicts == (
-        VerdictRecord(line="delivered", paragraph="It is delivered, because."),
+        VerdictRecord(agrees=True, line="delivered", paragraph="delivered, because."),
     )
+    assert made.verdicts_left_out == 0
+
+
+def test_of_many_verdicts_those_that_disagree_are_told_first(stage: Stage) -> None:
+    for number in range(100):
+        stage.judge(str(number), agrees=number != 77)
+
+    made = record(stage.evidence())
+
+    assert [verdict.line for verdict in made.verdicts[:3]] == ["77", "0", "1"]
+    assert len(made.verdicts) + made.verdicts_left_out == 100
+    assert made.verdicts_left_out > 80
 
 
 def test_of_kernels_so_many_packets_are_told_and_the_rest_is_counted(

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import pytest
-from pydantic import TypeAdapter
 
 from testbed.report.records import dumped, record
 from testbed.report.runs import ABOUT, SCENARIO, About, Run, Runs, State
@@ -44,7 +43,7 @@ def report(
         longrepr=more.pop("longrepr", None),
         when=when,
         duration=0.25,
-        **{ABOUT: TypeAdapter(About).dump_json(about()).decode()} | more,
+        **{ABOUT: about().dumped()} | more,
     )
 
 

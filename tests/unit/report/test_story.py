@@ -52,6 +52,22 @@ def test_a_claim_that_does_not_hold_stands_out(dropped: Stage) -> None:
     assert "  NOT SO: 2 arrives at node-1.test tun0" in story
 
 
+def test_witnesses_that_disagree_are_told_and_those_that_agree_are_not(
+    stage: Stage,
+) -> None:
+    for number in range(10):
+        stage.judge(f"verdict {number}", agrees=number < 3)
+
+    story = tell(stage.evidence())
+
+    _, _, told = story.partition("witnesses disagree:\n")
+    assert told.splitlines()[:7] == [
+        *(f"  verdict {number}" for number in range(3, 9)),
+        "  … and 1 more",
+    ]
+    assert "verdict 2" not in story
+
+
 @pytest.mark.parametrize(("columns", "widest"), [(20, 80), (80, 80), (300, 120)])
 def test_no_line_is_wider_than_a_terminal_of_80_to_120_columns(
     delivered: Stage, columns: int, widest: int
@@ -80,7 +96,7 @@ def test_arp_of_kernels_is_not_told_but_counted(delivered: Stage) -> None:
     story = tell(delivered.evidence())
 
     assert "who has 10.1.1.2" not in story
-    assert "and 2 frames of kernels' own ARP, which are not told" in story
+    assert "and 2 frames of other ARP, which are not told" in story
 
 
 def test_what_is_too_much_is_counted(stage: Stage) -> None:
