@@ -92,15 +92,8 @@ def probe(
     Beside what was seen stand what flows would do and what must happen. Exit status:
     0 the three agree, 1 they do not, 2 it could not be told.
     """
-    asked = Asked(
-        verb="probe",
-        source=source,
-        destination=destination,
-        protocol=protocol,
-        dport=dport,
-        as_json=as_json,
-    )
-    _ask(asked, name)
+    packet = source, destination, protocol, dport
+    _ask(_about("probe", *packet, as_json=as_json), name)
 
 
 def explain(
@@ -116,15 +109,8 @@ def explain(
 
     Then its whole way, table by table. Exit status as for `testbed probe`.
     """
-    asked = Asked(
-        verb="explain",
-        source=source,
-        destination=destination,
-        protocol=protocol,
-        dport=dport,
-        as_json=as_json,
-    )
-    _ask(asked, name)
+    packet = source, destination, protocol, dport
+    _ask(_about("explain", *packet, as_json=as_json), name)
 
 
 def trace(
@@ -143,14 +129,8 @@ def trace(
     started for it and have the flows of these objects, which takes no root. Exit
     status: 0 as expected, 1 otherwise, 2 it could not be told.
     """
-    asked = Asked(
-        verb="trace",
-        source=source,
-        destination=destination,
-        protocol=protocol,
-        dport=dport,
-        as_json=as_json,
-    )
+    packet = source, destination, protocol, dport
+    asked = _about("trace", *packet, as_json=as_json)
     if topology is None:
         _ask(asked, name)
         return
@@ -182,14 +162,8 @@ def expect(
     from testbed.verdict.explain import expected_text
 
     cluster = cluster_of(built_testbed(name)) if name else _load(topology)
-    asked = Asked(
-        verb="expect",
-        source=source,
-        destination=destination,
-        protocol=protocol,
-        dport=dport,
-    )
-    traffic = traffic_of(cluster, asked)
+    packet = source, destination, protocol, dport
+    traffic = traffic_of(cluster, _about("expect", *packet, as_json=as_json))
     expectation = expected(cluster, traffic)
     if not as_json:
         typer.echo(f"{told(cluster, traffic)}: {expected_text(expectation)}")
@@ -282,6 +256,25 @@ def traffic_of(cluster: "Cluster", asked: Asked) -> "Traffic":
         destination=address(cluster, asked.destination),
         transport=transport,
         dport=dport,
+    )
+
+
+def _about(
+    verb: str,
+    source: str,
+    destination: str,
+    protocol: str | None,
+    dport: int | None,
+    *,
+    as_json: bool,
+) -> Asked:
+    return Asked(
+        verb=verb,
+        source=source,
+        destination=destination,
+        protocol=protocol,
+        dport=dport,
+        as_json=as_json,
     )
 
 

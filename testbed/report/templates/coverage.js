@@ -3,30 +3,6 @@
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const kinds = [...document.querySelectorAll(".kind")];
-  const filters = document.getElementById("filters");
-  const search = document.getElementById("search");
-  const haystacks = new Map(kinds.map((kind) => {
-    const table = kind.closest(".table").querySelector("h3").textContent;
-    return [kind, `${table} ${kind.textContent}`.toLowerCase()];
-  }));
-
-  function filter() {
-    const chosen = (name) => new Set([...filters.querySelectorAll(`[name=${name}]:checked`)].map((box) => box.value));
-    const states = chosen("state");
-    const plugins = chosen("plugin");
-    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    let shown = 0;
-    for (const kind of kinds) {
-      const fits = states.has(kind.dataset.state) && plugins.has(kind.dataset.plugin) &&
-        words.every((word) => haystacks.get(kind).includes(word));
-      kind.hidden = !fits;
-      shown += fits;
-    }
-    for (const group of document.querySelectorAll(".group")) {
-      group.hidden = !group.querySelector(".kind:not([hidden])");
-    }
-    document.getElementById("shown").textContent = `${shown} of ${kinds.length} kinds`;
-  }
 
   function name(kind) {
     if (kind.dataset.named) return;
@@ -67,15 +43,9 @@
     });
   }
 
-  filters.hidden = false;
-  filters.addEventListener("input", filter);
-  filters.addEventListener("submit", (event) => event.preventDefault());
   for (const kind of kinds) kind.addEventListener("toggle", () => name(kind));
-  document.addEventListener("keydown", (event) => {
-    if (event.key === "/" && !event.ctrlKey && !event.metaKey && document.activeElement !== search) {
-      event.preventDefault();
-      search.focus();
-    }
+  filterItems(".kind", "kinds", (kind) => {
+    const table = kind.closest(".table").querySelector("h3").textContent;
+    return `${table} ${kind.textContent}`;
   });
-  filter();
 })();

@@ -32,40 +32,6 @@
     return parts.flatMap((part, index) => (index ? [document.createElement("wbr"), part] : [part]));
   }
 
-  // Filters ------------------------------------------------------------------
-
-  const filters = document.getElementById("filters");
-  const search = document.getElementById("search");
-  const haystacks = new Map(runs.map((run) => [run, run.textContent.toLowerCase()]));
-
-  function filter() {
-    const chosen = (name) => new Set([...filters.querySelectorAll(`[name=${name}]:checked`)].map((box) => box.value));
-    const states = chosen("state");
-    const plugins = chosen("plugin");
-    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    let shown = 0;
-    for (const run of runs) {
-      const fits = states.has(run.dataset.state) && plugins.has(run.dataset.plugin) &&
-        words.every((word) => haystacks.get(run).includes(word));
-      run.hidden = !fits;
-      shown += fits;
-    }
-    for (const group of document.querySelectorAll(".group")) {
-      group.hidden = !group.querySelector(".run:not([hidden])");
-    }
-    document.getElementById("shown").textContent = `${shown} of ${runs.length} scenarios`;
-  }
-
-  filters.hidden = false;
-  filters.addEventListener("input", filter);
-  filters.addEventListener("submit", (event) => event.preventDefault());
-  document.addEventListener("keydown", (event) => {
-    if (event.key === "/" && !event.ctrlKey && !event.metaKey && document.activeElement !== search) {
-      event.preventDefault();
-      search.focus();
-    }
-  });
-
   // One scenario -------------------------------------------------------------
 
   function drawPath(run, packet) {
@@ -198,6 +164,6 @@
   }
 
   addEventListener("hashchange", follow);
-  filter();
+  filterItems(".run", "scenarios", (run) => run.textContent);
   follow();
 })();
