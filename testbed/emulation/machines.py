@@ -112,11 +112,17 @@ class Machine:
 
         def write() -> None:
             for name, value in values.items():
-                path = Path("/proc/sys") / name.replace(".", "/")
+                path = _sysctl(name)
                 if path.exists():
                     path.write_text(value)
 
         self.call(write)
+
+    def read_sysctls(self, names: Iterable[str]) -> dict[str, str]:
+        """Sysctls of the network namespace, by name."""
+        return self.call(
+            lambda: {name: _sysctl(name).read_text().strip() for name in names}
+        )
 
     def call(self, function: Callable[[], _Result]) -> _Result:
         """Run a function in this machine's network namespace, in a thread of its own.
@@ -182,6 +188,11 @@ def _noted(file: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise EmulationError("no cluster runs in this sandbox") from error
     return noted
+
+
+def _sysctl(name: str) -> Path:
+    """A sysctl's file; what is in it depends on who looks."""
+    return Path("/proc/sys") / name.replace(".", "/")
 
 
 def _set_namespace(pid: int) -> None:

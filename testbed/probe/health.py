@@ -175,8 +175,9 @@ def _of_pod(pod: Pod) -> Iterator[Fact]:
     if state:
         yield Fact(machine=pod.name, kind=Kind.LINK, text=f"eth0 {state}")
         return
-    (shown,) = json.loads(pod.run("ip", "-json", "-4", "address", "show", "eth0"))
-    has = [item["local"] for item in shown.get("addr_info", [])]
+    # Without any address the interface is not listed at all.
+    shown = json.loads(pod.run("ip", "-json", "-4", "address", "show", "eth0"))
+    has = [item["local"] for link in shown for item in link["addr_info"]]
     if str(pod.ip) not in has:
         there = ", ".join(has) or "none"
         text = f"its address is not {pod.ip}; it has {there}"

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from testbed.emulation.machines import Machine
 
 _ROUTERS = {Kind.NODE, Kind.GATEWAY}
+_SYSCTLS = (
+    "net.ipv4.ip_forward",
+    "net.ipv4.conf.all.rp_filter",
+    "net.ipv4.conf.all.route_localnet",
+)
 
 
 class LiveKernels(Mapping[str, Kernel]):
@@ -41,11 +46,12 @@ class LiveKernels(Mapping[str, Kernel]):
 
 
 def read_kernel(machine: Machine) -> Kernel:
-    """A machine's rules, routes and addresses as they are now.
+    """A machine's rules, routes, addresses and sysctls as they are now.
 
     Raises:
         CommandError: a program that lists them is missing or refused.
     """
+    sysctls = machine.read_sysctls(_SYSCTLS)
     return Kernel(
         name=machine.name,
         ruleset=Ruleset.parse(machine.run("iptables-save")),
@@ -53,4 +59,7 @@ def read_kernel(machine: Machine) -> Kernel:
             addresses=machine.run("ip", "-json", "address"),
             routes=machine.run("ip", "-json", "route", "show", "table", "all"),
         ),
+        is_router=sysctls["net.ipv4.ip_forward"] == "1",
+        rp_filter=int(sysctls["net.ipv4.conf.all.rp_filter"]),
+        route_localnet=sysctls["net.ipv4.conf.all.route_localnet"] == "1",
     )
