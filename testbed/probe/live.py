@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from testbed.emulation import machines
 from testbed.emulation.changes import break_node, change_cluster, mend_node
 from testbed.errors import NotFoundError
 from testbed.ovs import Counters
 from testbed.probe.connections import Connections
+from testbed.probe.inventory import Inventory
 from testbed.probe.packets import marked
-from testbed.probe.places import Host, Node, Place, Places, Pod
+from testbed.probe.places import Node, Place, Places
 from testbed.probe.recorder import Recorder, Tap
 from testbed.probe.sent import Sent
 from testbed.probe.traffic import traffic_between, transport_of
@@ -37,19 +38,13 @@ if TYPE_CHECKING:
 _SCENARIO = "scenario"
 """What problems with objects that a scenario applies are told of."""
 
-_PlaceT = TypeVar("_PlaceT", bound=Place)
 
-
-class LiveCluster:
+class LiveCluster(Inventory):
     """The places of a running cluster, and packets between them.
 
     Made by ``LiveCluster.attach``; not to be shared between threads.
 
     Attributes:
-        topology: what the cluster is now, after all changes.
-        objects: the same as OpenShift objects.
-        places: its places, with ``nodes``, ``pods``, ``external_hosts`` and
-            ``rogues`` in the objects' order.
         recorder: what its taps have seen.
         sent: what the scenario has sent, controls included.
         claims: what it claimed of that.
@@ -67,8 +62,7 @@ class LiveCluster:
         recorder: Recorder,
         connections: Connections,
     ) -> None:
-        self.topology = topology
-        self.places = places
+        super().__init__(topology, places)
         self.recorder = recorder
         self.patience = 3.0
         self.connections = connections
@@ -107,11 +101,6 @@ class LiveCluster:
             yield cls(topology, places, recorder, connections)
 
     @property
-    def objects(self) -> model.Cluster:
-        """The OpenShift objects that the cluster consists of."""
-        return self.topology.cluster
-
-    @property
     def datapath(self) -> str:
         """Who forwards its packets: ``system`` or ``netdev``."""
         return machines.load_datapath()
@@ -133,31 +122,6 @@ class LiveCluster:
             SwitchError: it is dead, or hangs.
         """
         return self.connections.of(node.name)
-
-    @property
-    def nodes(self) -> tuple[Node, ...]:
-        """Its nodes."""
-        return self.places.nodes
-
-    @property
-    def pods(self) -> tuple[Pod, ...]:
-        """Its pods, but for those on the host network."""
-        return self.places.pods
-
-    @property
-    def external_hosts(self) -> tuple[Host, ...]:
-        """The machines behind its gateway."""
-        return self.places.external_hosts
-
-    @property
-    def rogues(self) -> tuple[Host, ...]:
-        """The strangers among its nodes."""
-        return self.places.rogues
-
-    @property
-    def ghosts(self) -> tuple[Host, ...]:
-        """The machines that have a HostSubnet and run no SDN."""
-        return self.places.ghosts
 
     def apply(self, text: str) -> None:
         """Apply API objects, as ``oc apply`` would: they replace and add.
@@ -232,46 +196,6 @@ class LiveCluster:
             self.become(before)
             mend_node(self.objects, fault)
             self.baseline = self.read_counters()
-
-    def node(self, name: str) -> Node:
-        """The node of that name, or of that name's first label."""
-        return _named(self.objects.node(name).name, self.nodes)
-
-    def pod(self, key: str) -> Pod:
-        """The pod ``namespace/name``; one on the host network has no place."""
-        return _named(self.objects.pod(key).key, self.pods)
-
-    def pods_on(self, node: Node | str) -> tuple[Pod, ...]:
-        """A node's pods."""
-        name = self.node(str(node)).name
-        return tuple(pod for pod in self.pods if pod.node.name == name)
-
-    def service(self, key: str) -> model.Service:
-        """The service ``namespace/name``."""
-        return self.objects.service(key)
-
-    @property
-    def external(self) -> Host:
-        """The first external host."""
-        return _first(self.external_hosts, "external host")
-
-    @property
-    def rogue(self) -> Host:
-        """The first rogue VTEP."""
-        return _first(self.rogues, "rogue")
-
-    def unused_ip(self, node: Node) -> IPv4Address:
-        """An address of a node's subnet that nobody has."""
-        taken = {node.gateway, *(pod.ip for pod in self.pods)}
-        return next(ip for ip in node.subnet.hosts() if ip not in taken)
-
-    @property
-    def unassigned_ip(self) -> IPv4Address:
-        """An address of the cluster network in a subnet that no node has."""
-        entry = self.objects.network.cluster_networks[0]
-        subnets = entry.cidr.subnets(new_prefix=32 - entry.host_subnet_length)
-        taken = [host.subnet for host in self.objects.host_subnets]
-        return next(s[2] for s in subnets if not any(s.overlaps(t) for t in taken))
 
     def send(
         self, sender: Place | Tap, packet: Packet, *, control: bool = False
@@ -396,16 +320,3 @@ class LiveCluster:
         self.became = [self.topology]
         self.recorder.clear()
         self.baseline = self.read_counters()
-
-
-def _named(name: str, places: tuple[_PlaceT, ...]) -> _PlaceT:
-    for place in places:
-        if place.name == name:
-            return place
-    raise NotFoundError(f"{name} has no machine of its own; it is on the host network")
-
-
-def _first(places: tuple[_PlaceT, ...], kind: str) -> _PlaceT:
-    if not places:
-        raise NotFoundError(f"the topology's Underlay has no {kind}")
-    return places[0]
