@@ -27,7 +27,7 @@ from testbed.probe.whereabouts import Whereabouts, Zone, mac_bytes, wire_mac
 if TYPE_CHECKING:
     from ipaddress import IPv4Address
 
-    from testbed.model import Cluster, Party
+    from testbed.model import Cluster, Party, UnderlayHost
     from testbed.probe.whereabouts import Destination
 
 
@@ -122,16 +122,7 @@ class Router:
                 return self.route(node, ip, is_arp=is_arp)
             return self._from_pod(sender, destination, is_arp=is_arp)
         if not isinstance(sender, HostSubnet):
-            return Route(
-                party=sender,
-                node=None,
-                destination=destination,
-                way=Way.ETH0 if is_arp else Way.KERNEL,
-                source=_source(destination, sender.ip),
-                macs=(wire_mac(sender.ip), BROADCAST),
-                stays_home=_is_own(destination, sender.ip),
-                is_arp=is_arp,
-            )
+            return _onto_wire(sender, sender.ip, destination, is_arp=is_arp)
         if sender.is_node:
             return self._from_node(sender, destination, is_arp=is_arp)
         return self._from_ghost(sender, destination, is_arp=is_arp)
@@ -194,16 +185,7 @@ class Router:
         self, ghost: HostSubnet, destination: Destination, *, is_arp: bool
     ) -> Route:
         if destination.zone is not Zone.PODS:
-            return Route(
-                party=ghost,
-                node=None,
-                destination=destination,
-                way=Way.ETH0 if is_arp else Way.KERNEL,
-                source=_source(destination, ghost.host_ip),
-                macs=(wire_mac(ghost.host_ip), BROADCAST),
-                stays_home=_is_own(destination, ghost.host_ip),
-                is_arp=is_arp,
-            )
+            return _onto_wire(ghost, ghost.host_ip, destination, is_arp=is_arp)
         peer = destination.host
         if peer is not None and peer.host_ip == ghost.host_ip:
             peer = None
@@ -223,6 +205,26 @@ class Router:
 
 def _is_own(destination: Destination, ip: IPv4Address) -> bool:
     return destination.zone is Zone.LOOPBACK or destination.ip == ip
+
+
+def _onto_wire(
+    party: HostSubnet | UnderlayHost,
+    ip: IPv4Address,
+    destination: Destination,
+    *,
+    is_arp: bool,
+) -> Route:
+    """From a machine with one interface, which its kernel sends from."""
+    return Route(
+        party=party,
+        node=None,
+        destination=destination,
+        way=Way.ETH0 if is_arp else Way.KERNEL,
+        source=_source(destination, ip),
+        macs=(wire_mac(ip), BROADCAST),
+        stays_home=_is_own(destination, ip),
+        is_arp=is_arp,
+    )
 
 
 def _source(destination: Destination, ip: IPv4Address) -> int:

@@ -52,14 +52,22 @@ class Verdict:
         return (self.traced or self.expected).outcome
 
     @cached_property
+    def _differences(self) -> tuple[tuple[Outcome, str], ...]:
+        """The outcome of the witness that says otherwise, and what it says."""
+        traced, observed = self.traced, self.observed
+        found: list[tuple[Outcome, str]] = []
+        if traced is not None:
+            told = traced_otherwise(self.expected, traced)
+            found += ((traced.outcome, text) for text in told)
+        if observed is not None:
+            told = observed_otherwise(self.expected, observed)
+            found += ((observed.outcome, text) for text in told)
+        return tuple(found)
+
+    @property
     def differences(self) -> tuple[str, ...]:
         """What the witnesses do not agree in, the trace's part first."""
-        found: list[str] = []
-        if self.traced is not None:
-            found += traced_otherwise(self.expected, self.traced)
-        if self.observed is not None:
-            found += observed_otherwise(self.expected, self.observed)
-        return tuple(found)
+        return tuple(text for _, text in self._differences)
 
     @property
     def agrees(self) -> bool:
@@ -69,10 +77,8 @@ class Verdict:
     @property
     def is_inconclusive(self) -> bool:
         """Whether a witness could not tell, and no other contradicts the oracle."""
-        return Outcome.INCONCLUSIVE in (
-            self.traced and self.traced.outcome,
-            self.observed and self.observed.outcome,
-        )
+        outcomes = {outcome for outcome, _ in self._differences}
+        return outcomes == {Outcome.INCONCLUSIVE}
 
     @property
     def delivered(self) -> bool:

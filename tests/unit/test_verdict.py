@@ -278,6 +278,15 @@ def test_the_exit_status_is_2_where_nothing_could_be_told(agreed: Verdict) -> No
     assert status_of([agreed, replace(agreed, observed=silent)]) == COULD_NOT
 
 
+def test_the_exit_status_is_1_where_the_trace_tells_and_the_packet_does_not(
+    lost: Verdict,
+) -> None:
+    assert lost.observed
+    silent = replace(lost.observed, outcome=Outcome.INCONCLUSIVE, control=False)
+
+    assert status_of([replace(lost, observed=silent)]) == DISAGREED
+
+
 def test_a_matrix_has_a_sign_for_each_pair(agreed: Verdict, lost: Verdict) -> None:
     (grid,) = grids([agreed])
     (other,) = grids([lost])
