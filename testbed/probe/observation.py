@@ -20,7 +20,6 @@ again, and inconclusive if that helps nothing.
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import time
 from contextlib import ExitStack
@@ -33,8 +32,10 @@ from testbed.emulation.neighbours import (
     wait_for_room,
 )
 from testbed.errors import DeadlineError
+from testbed.garbage import without_collecting
 from testbed.model import Outcome
 from testbed.probe.answers import Answer
+from testbed.probe.batches import batches
 from testbed.probe.directory import Directory
 from testbed.probe.drops import ATTEMPTS, COUNTER_TIMEOUT, Drop, dropped_since
 from testbed.probe.frames import FrameBuilder, source_ports
@@ -49,7 +50,7 @@ from testbed.probe.templates import BATCH_SIZE
 from testbed.probe.watches import watches
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from testbed.model import Traffic
     from testbed.probe.live import LiveCluster
@@ -85,6 +86,10 @@ _MANY = 64
 All pairs of a hundred pods would take ten times the room that the machine has for all.
 """
 
+_OURS = 0.75
+"""The share of the room left there that a batch may take; nodes and others learn, too.
+"""
+
 
 def observe(
     cluster: LiveCluster,
@@ -107,13 +112,19 @@ def observe(
     Raises:
         NotFoundError: a sender is no part of the cluster.
     """
-    found: list[Observation] = []
-    for first in range(0, len(traffics), _AT_ONCE):
-        batch = traffics[first : first + _AT_ONCE]
-        found += _observe_well(
-            cluster, batch, window=window, settling=settling, wires=wires
+    table = neighbour_table()
+    room = int((table.limit - table.entries) * _OURS)
+    found: dict[int, Observation] = {}
+    for batch in batches(traffics, most=_AT_ONCE, room=room):
+        seen = _observe_well(
+            cluster,
+            [traffics[number] for number in batch],
+            window=window,
+            settling=settling,
+            wires=wires,
         )
-    return tuple(found)
+        found.update(zip(batch, seen, strict=True))
+    return tuple(found[number] for number in range(len(traffics)))
 
 
 def observe_alone(
@@ -201,7 +212,7 @@ def _observe_batch(
     # With ARP from outside the pods' network, nothing but a wire shows who is asked.
     wires = wires or any(route.is_arp and route.meets_kernels for route in taken)
     with ExitStack() as stack:
-        stack.enter_context(_without_collecting())
+        stack.enter_context(without_collecting())
         kernels = stack.enter_context(
             stacks(
                 _kernels(directory, taken),
@@ -271,18 +282,6 @@ def _observe_batch(
                 forget_neighbours(pod.tap.socket, pod.tap.interface)
         doubt = " and ".join(doubts)
         return judge.observations(doubt), doubt
-
-
-@contextlib.contextmanager
-def _without_collecting() -> Iterator[None]:
-    """Look for no garbage where all is kept: it would take a quarter of the time."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()
 
 
 def _kernels(directory: Directory, routes: Iterable[Route]) -> list[Place]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from testbed.errors import SwitchError
+from testbed.garbage import without_collecting
 from testbed.model import Outcome
 from testbed.oracle import expected
 from testbed.ovs import TracedSwitch
@@ -61,21 +62,22 @@ def verdicts(live: LiveCluster, traffics: Sequence[Traffic]) -> list[Verdict]:
 
     What is dropped although it must not be is sent again alone, up to twenty of it.
     """
-    journeys = tracer(live).journeys(traffics)
-    observations = observe(live, traffics)
-    found = [
-        Verdict(
-            cluster=live.objects,
-            traffic=traffic,
-            expected=expected(live.objects, traffic),
-            traced=journey,
-            observed=observation,
-            origins=live.origins,
-        )
-        for traffic, journey, observation in zip(
-            traffics, journeys, observations, strict=True
-        )
-    ]
+    with without_collecting():
+        journeys = tracer(live).journeys(traffics)
+        observations = observe(live, traffics)
+        found = [
+            Verdict(
+                cluster=live.objects,
+                traffic=traffic,
+                expected=expected(live.objects, traffic),
+                traced=journey,
+                observed=observation,
+                origins=live.origins,
+            )
+            for traffic, journey, observation in zip(
+                traffics, journeys, observations, strict=True
+            )
+        ]
     disagreed = [number for number, item in enumerate(found) if not item.agrees]
     for number in disagreed[:_MOST_ALONE]:
         if found[number].outcome is Outcome.DROPPED:
