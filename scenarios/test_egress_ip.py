@@ -549,7 +549,8 @@ def test_policies_drop_the_answers_to_another_nodes_egress_ip(
         sent.arrives(pod)
     else:
         drops = sent.drops()
-        assert drops == {(pod.node.name, Table.POLICY, "priority=0"): 1}
+        # Not how many: a SYN ACK of a scenario before may come once more.
+        assert list(drops) == [(pod.node.name, Table.POLICY, "priority=0")]
 
 
 NODE_PORT = """
