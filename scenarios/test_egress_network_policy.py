@@ -167,10 +167,19 @@ def test_the_first_rule_that_fits_decides(
 
 
 def test_what_no_rule_is_about_is_allowed(
-    cluster: LiveCluster, policed: Pod, policy: EgressNetworkPolicy, distant: Host
+    cluster: LiveCluster,
+    policed: Pod,
+    mirror: Host,
+    distant: Host,
+    reg0: str,
 ) -> None:
-    cluster.apply(written(policy.namespace, policy.name, ("Deny", "192.0.2.0/24")))
+    rule = "Deny", f"{mirror.ip}/32"
+    cluster.apply(written(policed.pod.namespace, "default", rule))
 
+    denied = leave(cluster, policed, mirror)
+
+    denies = f"priority=1,ip,{reg0},nw_dst={mirror.ip}"
+    denied.is_dropped(policed.node, Table.EGRESS_NETWORK_POLICY, denies)
     leave(cluster, policed, distant).arrives(distant)
 
 

@@ -1,4 +1,8 @@
-"""Flows that differ in addresses, ofports and VNIDs only are of one kind."""
+"""Flows that differ only in what objects say are of one kind.
+
+That is addresses, ofports and VNIDs, the ports of services and policies, and the places
+of rules in an EgressNetworkPolicy.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,11 @@ from testbed.openflow.matches import MULTICAST
 if TYPE_CHECKING:
     from testbed.openflow import Flow
 
-_TELLING = {"ct_state", "nw_frag", "tp_dst"}
+_TELLING = {"ct_state", "nw_frag"}
 """Fields whose value makes a kind."""
+
+_OWN_PORTS = Table.EGRESS_ROUTING
+"""Here ports, of DNS and VXLAN, are the pipeline's own, and not an object's."""
 
 _FIXED = {MULTICAST, "reg0=0", "reg1=0", *(f"in_port={port.value}" for port in OFPort)}
 """What is the same on all nodes."""
@@ -39,10 +46,19 @@ class Kind(NamedTuple):
 
 
 def kind_of(flow: Flow) -> Kind:
-    """What a flow has in common with those like it."""
-    return Kind(int(flow.table), flow.priority, ",".join(map(_item, flow.match)))
+    """What a flow has in common with those like it.
+
+    A rule of an EgressNetworkPolicy has priority 1, whatever its place.
+    """
+    telling = _TELLING | {"tp_dst"} if flow.table == _OWN_PORTS else _TELLING
+    is_rule = flow.table == Table.EGRESS_NETWORK_POLICY
+    return Kind(
+        int(flow.table),
+        min(flow.priority, 1) if is_rule else flow.priority,
+        ",".join(_item(item, telling) for item in flow.match),
+    )
 
 
-def _item(item: str) -> str:
+def _item(item: str, telling: set[str]) -> str:
     name, equals, _ = item.partition("=")
-    return item if item in _FIXED or name in _TELLING or not equals else f"{name}=…"
+    return item if item in _FIXED or name in telling or not equals else f"{name}=…"

@@ -24,7 +24,7 @@ from testbed.mutation.mutant import Mutant, Site, Spared
 from testbed.mutation.pipeline import Pipeline
 from testbed.mutation.rules import Ruleset, rule_changes
 from testbed.mutation.survey import FlowAt, RuleAt
-from testbed.openflow import OFPort, Table
+from testbed.openflow import OFPort
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -39,8 +39,6 @@ _VALUES = (
     (re.compile(r"(?<=set_field:)[^-]+(?=->)"), "…"),
     (re.compile(rf"(?<=output:)(?!{OFPort.VXLAN0:d}$|{OFPort.TUN0:d}$)\d+"), "…"),
 )
-_PORT = re.compile(r"tp_dst=\d+")
-_PRIORITY = re.compile(r"priority=\d+")
 _CANDIDATES = 8
 """Flows of a kind that are looked at for some that a change matters for."""
 _MOST_SITES = 4
@@ -68,17 +66,9 @@ def plan(survey: Survey) -> Plan:
 
 
 def flow_kind(flow: Flow) -> str:
-    """What a flow has in common with others, in its actions too.
-
-    Ports that services and policies name are as good as addresses, and so are the
-    places of rules in an EgressNetworkPolicy.
-    """
-    kind = str(kind_of(flow))
-    if flow.table != Table.EGRESS_ROUTING:
-        kind = _PORT.sub("tp_dst=…", kind)
-    if flow.table == Table.EGRESS_NETWORK_POLICY and flow.priority:
-        kind = _PRIORITY.sub("priority=…", kind)
-    return f"{kind} actions={','.join(dict.fromkeys(map(_shape, flow.actions)))}"
+    """What a flow has in common with others, in its actions too."""
+    shapes = dict.fromkeys(map(_shape, flow.actions))
+    return f"{kind_of(flow)} actions={','.join(shapes)}"
 
 
 def _shape(action: str) -> str:
