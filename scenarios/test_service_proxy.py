@@ -525,14 +525,14 @@ def test_a_load_balancer_passes_others_on_as_if_there_were_no_service(
         endpoints,
         [Protocol.UDP],
         type="LoadBalancer",
-        loadBalancerSourceRanges=["203.0.113.0/24"],
+        loadBalancerSourceRanges=[f"{pod.node.ip}/32"],
     )
     address = cluster.service(f"{pod.pod.namespace}/echo").load_balancer_ips[0]
     mark = pod.tap.mac.encode()
 
     with cluster.routed(address, via=pod.node):
         say(cluster.external, address, PORT, mark)
-        assert ask(cluster.external, pod.node.ip, NODE_PORT, "hostname", udp=True)
+        assert ask(pod.node, address, PORT, "hostname", udp=True)
 
     assert not {pod.tap for pod in cluster.pods} & seen_at(cluster, mark)
     frames = [seen.frame for seen in cluster.recorder.sightings(mark)]
