@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Final
 
 from testbed.model import HostSubnet, Pod, Traffic, Transport
 from testbed.tracing.addresses import GATEWAY, Addresses
+from testbed.tracing.ends import arrived, lost, wire
 from testbed.tracing.journey import Arrival, BridgeHop, Journey, KernelHop
+from testbed.tracing.memory import Memory, commits
 from testbed.tracing.packet import Packet
-from testbed.tracing.walk import Memory, Walk, arrived, commits, lost
+from testbed.tracing.walk import Walk
 from testbed.tracing.waves import run
 
 if TYPE_CHECKING:
@@ -225,19 +227,19 @@ class Tracer:
         if packet.destination in underlay.external_network:
             return self._who_has(sender, packet)
         then = yield from walk.into_kernel(GATEWAY, packet, _OUTSIDE)
-        return walk.wire(sender.name, GATEWAY, packet, then)
+        return wire(sender.name, GATEWAY, packet, then)
 
     def _who_has(
         self, sender: HostSubnet | UnderlayHost, packet: Packet
     ) -> tuple[Step, ...]:
         """Who is on the sender's own wire; Linux answers for all its addresses."""
-        wire: Mapping[IPv4Address, HostSubnet | UnderlayHost | None]
+        owners: Mapping[IPv4Address, HostSubnet | UnderlayHost | None]
         if packet.source in self.cluster.underlay.subnet:
             gateways = {node.gateway: node for node in self.cluster.nodes}
-            wire = gateways | dict(self._addresses.on_underlay)
+            owners = gateways | dict(self._addresses.on_underlay)
         else:
-            wire = self._addresses.outside
-        receiver = wire.get(packet.destination)
+            owners = self._addresses.outside
+        receiver = owners.get(packet.destination)
         if receiver is None or receiver == sender:
             return lost(
                 sender.name, f"nobody else on the wire has {packet.destination}"

@@ -11,18 +11,19 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from testbed.errors import SwitchError
-from testbed.model import Delivery, HostSubnet, Outcome, Transport
-from testbed.netfilter import CtState, KernelPacket
+from testbed.model import HostSubnet, Outcome, Transport
 from testbed.openflow import OFPort
 from testbed.ovs.trace import Question
 from testbed.tracing.addresses import GATEWAY
-from testbed.tracing.journey import Arrival, BridgeHop, KernelHop, Loss, WireHop
+from testbed.tracing.ends import arrived, lost, wire
+from testbed.tracing.journey import BridgeHop, KernelHop, Loss, WireHop
+from testbed.tracing.memory import Memory, for_kernel
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
     from ipaddress import IPv4Address
 
-    from testbed.model import Cluster, Party
+    from testbed.model import Cluster
     from testbed.netfilter import Kernel, Passage
     from testbed.ovs.trace import Trace, TraceOutput
     from testbed.tracing.addresses import Addresses
@@ -32,26 +33,9 @@ if TYPE_CHECKING:
     Walking: TypeAlias = Generator[tuple[str, Question], Trace, tuple[Step, ...]]
     """Asks nodes' bridges on the way; returns what the packet does from here on."""
 
-_IS_REPLY = ("trk,est,rpl",) * 4
-"""What conntrack says each time a flow asks; no packet asks more often."""
 _MOST_HOPS = 16
 """Steps after which a packet goes in circles; the longest way that leads on has ten."""
 _NO_MAC = "00:00:00:00:00:00"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Memory:
-    """What connection tracking remembers of a conversation, to lead a reply back.
-
-    Attributes:
-        committed: the nodes whose br0 knows the conversation.
-        translated: what kernels did to the packet that began it.
-        is_shared: br0 and iptables have one table, so that br0 translates, too.
-    """
-
-    committed: frozenset[str] = frozenset()
-    translated: Mapping[str, Passage] = field(default_factory=dict)
-    is_shared: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,10 +59,9 @@ class Walk:
         if hops >= _MOST_HOPS:
             return lost(node.name, "it goes in circles")
         text = f"{origin},{packet}"
-        is_reply = packet.is_reply and node.name in self.memory.committed
-        question = Question(packet=text, ct_states=_IS_REPLY if is_reply else ())
+        ct_states = self.memory.ct_states(node.name, packet)
         try:
-            trace = yield node.name, question
+            trace = yield node.name, Question(packet=text, ct_states=ct_states)
         except SwitchError as error:
             return lost(node.name, str(error), Outcome.INCONCLUSIVE)
         then: list[Step] = []
@@ -118,9 +101,8 @@ class Walk:
         pod = self.addresses.by_port.get((node.name, output.ofport))
         if pod is None:
             return lost(node.name, f"ofport {output.ofport} is no pod's")
-        if restores(trace) and self.memory.is_shared:
-            packet = self._restored(node.name, packet)
-        return arrived(pod.key, pod, packet, output.vnid)
+        back = self.memory.restored(node.name, packet, trace)
+        return arrived(pod.key, pod, back, output.vnid)
 
     def _into_tunnel(
         self, node: HostSubnet, packet: Packet, output: TraceOutput, hops: int
@@ -194,14 +176,16 @@ class Walk:
         if hops >= _MOST_HOPS:
             return lost(machine, "it goes in circles")
         passages = self.kernels[machine].forward(
-            _for_kernel(packet, mark), came_by, answers=self._question(machine, packet)
+            for_kernel(packet, mark),
+            came_by,
+            answers=self.memory.question(machine, packet),
         )
         return (yield from self._pass(machine, packet, came_by, passages, hops + 1))
 
     def from_kernel(self, machine: str, packet: Packet) -> Walking:
         """Follow what a machine's own kernel sends."""
         passages = self.kernels[machine].send(
-            _for_kernel(packet, 0), answers=self._question(machine, packet)
+            for_kernel(packet, 0), answers=self.memory.question(machine, packet)
         )
         return (yield from self._pass(machine, packet, "", passages, 1))
 
@@ -244,9 +228,7 @@ class Walk:
             return (yield from self.onto_underlay(machine, packet, next_hop, hops))
         host = self.addresses.outside.get(packet.destination)
         if machine == GATEWAY and host is not None:
-            return self.wire(
-                machine, host.name, packet, arrived(host.name, host, packet)
-            )
+            return wire(machine, host.name, packet, arrived(host.name, host, packet))
         return lost(machine, f"nobody behind {passage.out_interface} has the address")
 
     def _ends(
@@ -277,95 +259,11 @@ class Walk:
         if receiver is None or (isinstance(receiver, HostSubnet) and receiver.is_node):
             name = receiver.name if receiver else GATEWAY
             then = yield from self.into_kernel(name, packet, "eth0", 0, hops)
-            return self.wire(sender, name, packet, then)
+            return wire(sender, name, packet, then)
         if packet.destination != next_hop:
             return lost(receiver.name, f"{receiver.name} forwards nothing")
         then = arrived(receiver.name, receiver, packet)
-        return self.wire(sender, receiver.name, packet, then)
-
-    def wire(
-        self, sender: str, receiver: str, packet: Packet, then: tuple[Step, ...]
-    ) -> tuple[Step, ...]:
-        """Over a wire, in no tunnel."""
-        return (
-            WireHop(
-                sender=sender,
-                receiver=receiver,
-                source=packet.source,
-                destination=packet.destination,
-                vnid=None,
-                then=then,
-            ),
-        )
-
-    def _question(self, machine: str, packet: Packet) -> Passage | None:
-        """What a reply answers, as the machine's connection tracking knows it."""
-        return self.memory.translated.get(machine) if packet.is_reply else None
-
-    def _restored(self, machine: str, packet: Packet) -> Packet:
-        """A reply, with what iptables translated in the question undone by br0."""
-        question = self._question(machine, packet)
-        if question is None:
-            return packet
-        back = question.reply(_for_kernel(packet, 0))
-        return replace(
-            packet,
-            source=back.source,
-            destination=back.destination,
-            sport=back.sport,
-            dport=back.dport,
-        )
-
-
-def restores(trace: Trace) -> bool:
-    """Whether br0 has conntrack undo what was translated (``ct(…,nat)``)."""
-    return any(
-        action.text.startswith("ct(") and "nat" in action.text
-        for step in trace.steps
-        for action in step.actions
-    )
-
-
-def commits(trace: Trace) -> bool:
-    """Whether br0 has conntrack remember the conversation (``ct(commit,…)``)."""
-    return any(
-        action.text.startswith("ct(commit")
-        for step in trace.steps
-        for action in step.actions
-    )
-
-
-def _for_kernel(packet: Packet, mark: int) -> KernelPacket:
-    return KernelPacket(
-        source=packet.source,
-        destination=packet.destination,
-        transport=packet.transport,
-        sport=packet.sport,
-        dport=packet.dport,
-        mark=mark,
-        ct_state=CtState.ESTABLISHED if packet.is_reply else CtState.NEW,
-    )
-
-
-def arrived(
-    machine: str, receiver: Party, packet: Packet, vnid: int | None = None
-) -> tuple[Step, ...]:
-    """The end of a way at its receiver."""
-    delivery = Delivery(
-        receiver=receiver,
-        source=packet.source,
-        vnid=vnid,
-        destination=packet.destination,
-        dport=packet.dport,
-    )
-    return (Arrival(machine=machine, delivery=delivery),)
-
-
-def lost(
-    machine: str, reason: str, outcome: Outcome = Outcome.DROPPED
-) -> tuple[Step, ...]:
-    """The end of a way elsewhere."""
-    return (Loss(outcome=outcome, machine=machine, reason=reason),)
+        return wire(sender, receiver.name, packet, then)
 
 
 def _mac(output: TraceOutput) -> str | None:
