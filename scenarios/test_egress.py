@@ -10,6 +10,7 @@ from scapy.layers.inet import IP, TCP, UDP
 
 from testbed.host.dns import service_name
 from testbed.openflow import Table
+from testbed.patience import patience
 from testbed.probe import arp_request, ip_between, send_syn
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.plugins("subnet", "multitenant", "networkpolicy")
 
 ECHO = 7
-GETENT = ("timeout", "3", "getent", "ahostsv4")
+GETENT = ("timeout", f"{patience(3):g}", "getent", "ahostsv4")
 """Resolves a name as programs do; glibc alone would wait for much longer."""
 
 

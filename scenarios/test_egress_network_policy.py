@@ -10,6 +10,7 @@ import pytest
 from scapy.layers.inet import IP, UDP
 
 from testbed.openflow import Table
+from testbed.patience import patience
 from testbed.probe import ask, echoing, ip_between
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.plugins("multitenant")
 
 ALL_THAT_LEAVES = "0.0.0.0/0"
+GETENT = ("timeout", f"{patience(3):g}", "getent", "ahostsv4")
+"""Resolves a name as programs do; glibc alone would wait for much longer."""
 SHARED_DENIAL = 1
 """The priority of what drops all, where two policies or two namespaces meet."""
 
@@ -106,7 +109,7 @@ def test_every_address_of_a_denied_name_is_denied_as_the_nodes_dns_has_them(
 ) -> None:
     name = policy.egress[1].dns_name
     assert name
-    answer = policed.node.run("timeout", "3", "getent", "ahostsv4", name)
+    answer = policed.node.run(*GETENT, name)
     addresses = {IPv4Address(line.split()[0]) for line in answer.splitlines()}
     assert len(addresses) > 1
 
@@ -189,7 +192,7 @@ def test_dns_of_the_own_node_is_always_allowed(
     name = policy.egress[0].dns_name
     assert name
 
-    answer = policed.run("timeout", "3", "getent", "ahostsv4", name)
+    answer = policed.run(*GETENT, name)
 
     assert answer.split()[0] == str(cluster.objects.resolve(name)[0])
     to_dns = f"priority=200,udp,nw_dst={policed.node.ip},tp_dst=53"

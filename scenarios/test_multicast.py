@@ -172,9 +172,11 @@ def test_every_node_gets_one_copy_with_the_tenants_vnid(
 
 
 @pytest.mark.plugins("multitenant", "networkpolicy")
+@pytest.mark.usefixtures("receiving")
 def test_multicast_of_a_tenant_that_has_it_disabled_is_dropped(
     cluster: LiveCluster, stranger: Pod
 ) -> None:
+    """Although another tenant of the node has it enabled."""
     sent = cluster.send(stranger, multicast(stranger, GROUPS[0]))
 
     sent.is_dropped(stranger.node, Table.MULTICAST_FROM_POD)
@@ -226,3 +228,19 @@ def test_multicast_from_vxlan_goes_to_the_tenants_local_pods_and_no_further(
 
     sent.arrives(pod)
     assert len(sent.crossings(node.wire)) == 1
+
+
+@pytest.mark.plugins("multitenant", "networkpolicy")
+@pytest.mark.usefixtures("receiving")
+def test_multicast_from_vxlan_of_a_tenant_that_has_it_disabled_is_dropped(
+    cluster: LiveCluster, node: Node, remote: Pod, stranger: Pod
+) -> None:
+    """Although another tenant of the node has it enabled."""
+    vnid = cluster.objects.vnid(stranger.pod.namespace)
+    inner = multicast(remote, GROUPS[0])
+
+    sent = cluster.send(
+        cluster.rogue, vxlan(inner, source=remote.node.ip, node=node, vnid=vnid)
+    )
+
+    sent.is_dropped(node, Table.MULTICAST_TO_LOCAL_PODS)

@@ -212,6 +212,18 @@ def test_once_selectors_combine_neither_address_nor_namespace_alone_is_enough(
         sent.is_dropped(vault.node, Table.POLICY)
 
 
+def test_once_selectors_combine_they_let_nobody_into_another_namespace(
+    cluster: LiveCluster, client: Pod, vault: Pod
+) -> None:
+    """Its pods may be on the same node."""
+    switch_off(cluster, "combinedSelectorsIgnored")
+    cluster.apply(ALLOW_CLIENTS_OF_LAB)
+    web = cluster.pod("shop/web-1-4wq8n")
+    assert web.node == vault.node
+
+    send_udp(cluster, client, web).is_dropped(web.node, Table.POLICY)
+
+
 ALLOW_A_RANGE = """
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
@@ -254,6 +266,18 @@ def test_once_ranges_count_their_exceptions_do_too(
 
     sent = send_udp(cluster, cluster.pod("lab/client-d"), vault)
     sent.is_dropped(vault.node, Table.POLICY)
+
+
+def test_once_ranges_count_they_let_nobody_into_another_namespace(
+    cluster: LiveCluster, client: Pod, vault: Pod
+) -> None:
+    """Its pods may be on the same node."""
+    switch_off(cluster, "ipBlockIgnored")
+    cluster.apply(ALLOW_A_RANGE)
+    web = cluster.pod("shop/web-1-4wq8n")
+    assert web.node == vault.node
+
+    send_udp(cluster, client, web).is_dropped(web.node, Table.POLICY)
 
 
 def overlapping(cluster: LiveCluster, node: Node) -> tuple[Flow, Flow]:

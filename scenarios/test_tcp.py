@@ -10,6 +10,8 @@ from urllib.request import urlopen
 
 import pytest
 
+from testbed.patience import patience
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -30,7 +32,9 @@ def test_some_megabytes_over_http_arrive_unchanged(
     (tmp_path / "file").write_bytes(contents)
 
     def download() -> bytes:
-        with urlopen(f"http://{server.ip}:{PORT}/file", timeout=20) as response:
+        with urlopen(
+            f"http://{server.ip}:{PORT}/file", timeout=patience(20)
+        ) as response:
             return bytes(response.read())
 
     http_server = ["-m", "http.server", str(PORT), "--directory", str(tmp_path)]

@@ -2,7 +2,10 @@
 
 * SDNError
   x TopologyError          your file: each problem with file, line, object, field
+  x LabError               a lab's directory: each problem with file, line and field
+  x GalleryError           a bug's file: each problem with file, line and field
   x ImportRefusedError     what was to be imported cannot be, or not to there
+  x ExportRefusedError     what was to be exported has no place there
   x DumpError              what a node printed and nobody can read: the line, and why
   x NotFoundError          a name that the cluster does not have
   x PrerequisiteError      your machine: what is missing and how to get it
@@ -40,8 +43,36 @@ class TopologyError(SDNError):
         super().__init__("\n".join(self.problems))
 
 
+class LabError(SDNError):
+    """A lab, or a class's list, that cannot be used as it is.
+
+    Attributes:
+        problems: one line each, ``file:line: field: what is wrong``.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class GalleryError(SDNError):
+    """A bug's file of scenarios that is not in the gallery's shape.
+
+    Attributes:
+        problems: one line each, ``file:line: field: what is wrong``.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
 class ImportRefusedError(SDNError):
     """A collection that cannot be read, says too little, or has no place to go."""
+
+
+class ExportRefusedError(SDNError):
+    """An export whose target is there already, or cannot be written."""
 
 
 class DumpError(SDNError):

@@ -16,6 +16,7 @@ import pytest
 
 from testbed.errors import SDNError
 from testbed.mutation.fault import Deletion, FlowFault
+from testbed.patience import patience
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -54,13 +55,13 @@ class RedProof:
         if live is None or prepared is None:
             return
         scenario = item.nodeid.rpartition("/")[2]
-        patience, live.patience = live.patience, _PATIENCE
+        before, live.patience = live.patience, patience(_PATIENCE)
         try:
             red = next(
                 _failures(item, live, prepared, scenario), Red(scenario=scenario)
             )
         finally:
-            live.patience = patience
+            live.patience = before
         self.seen.append(red)
         if not red.flow:
             pytest.fail(f"{scenario} passes whichever of the flows it hits is missing")

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import shlex
 import sys
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from testbed.emulation.neighbours import NeighbourTable
     from testbed.probe import LiveCluster
+    from testbed.replay.plan import Replay
 
 FIXTURES = frozenset({"cluster", "running_cluster"})
 """What a test must ask for to be run in a sandbox."""
@@ -30,6 +31,9 @@ LIVE = pytest.StashKey["LiveCluster"]()
 
 _LAST = pytest.StashKey[pytest.Item]()
 """The item that had the cluster last."""
+
+_REMARKS = pytest.StashKey[dict[str, tuple[str, ...]]]()
+"""What there is to say of the clusters that were built in this session."""
 
 _OVERFLOWS = pytest.StashKey[int]()
 """How often the machine's ARP table had been full when an item began."""
@@ -50,6 +54,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FILE",
         help="the cluster to build (default: four-node.yaml, and for scenarios that "
         "say which plugins they are about, the shipped one of each)",
+    )
+    group.addoption(
+        "--replay",
+        metavar="DIR",
+        help="the cluster to build is what `testbed import` wrote to DIR, with the "
+        "flows and iptables that were collected",
     )
     group.addoption(
         "--datapath",
@@ -114,6 +124,8 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     from testbed.emulation import sandbox
     from testbed.errors import PrerequisiteError
 
+    if option.replay:
+        _check_replay(Path(option.replay))
     capture = config.pluginmanager.getplugin("capturemanager")
     if capture:
         capture.suspend_global_capture(in_=True)
@@ -144,12 +156,17 @@ def pytest_xdist_setupnodes(config: pytest.Config, specs: list[Any]) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker, and what only some runs need."""
-    config.addinivalue_line(
-        "markers",
-        "plugins(*names): run under each of these SDN plugins: subnet, multitenant, "
-        "networkpolicy",
-    )
+    """Register the markers, and what only some runs need."""
+    for marker in (
+        "plugins(*names): run under each of these: subnet, multitenant, networkpolicy",
+        "topology(file): run in the cluster of this file, beside the test's",
+        "replay(directory): run in the replay of an import's directory beside the file",
+        "symptom: shows a bug of the gallery as a user saw it",
+        "fix: shows the same without the bug",
+    ):
+        config.addinivalue_line("markers", marker)
+    if config.getoption("--topology") and config.getoption("--replay"):
+        raise pytest.UsageError("--replay excludes --topology")
     if config.getoption("--prove-red"):
         from testbed.prove import RedProof
 
@@ -182,12 +199,19 @@ def _measure_flow_coverage(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a scenario once under each plugin that it is about.
+    """Run a scenario once under each plugin that it is about, or in its own cluster.
 
     A topology that was chosen has one plugin; scenarios about others are left out.
     """
+    if "topology" not in metafunc.fixturenames:
+        return
+    chosen = _chosen(metafunc.config)
+    if chosen is None and (own := _own_cluster(metafunc)):
+        names = ("topology", "replay")
+        metafunc.parametrize(names, [own], indirect=True, scope="session")
+        return
     marker = metafunc.definition.get_closest_marker("plugins")
-    if marker is None or "topology" not in metafunc.fixturenames:
+    if marker is None:
         return
     unknown = set(marker.args) - set(TOPOLOGIES)
     if unknown:
@@ -195,8 +219,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             f"{metafunc.definition.nodeid}: there is no plugin "
             f"{', '.join(sorted(unknown))}; there are: {', '.join(TOPOLOGIES)}"
         )
-    chosen = metafunc.config.getoption("--topology")
-    if chosen and (plugin := _plugin_of(Path(chosen))) not in marker.args:
+    if chosen and (plugin := _plugin_of(chosen)) not in marker.args:
         reason = f"is about {' and '.join(marker.args)}; the topology is {plugin}"
         plugins = [pytest.param(plugin, marks=pytest.mark.skip(reason))]
     elif chosen:
@@ -211,9 +234,18 @@ def topology(request: pytest.FixtureRequest) -> Path:
     """The topology file of the run; a module may override this fixture."""
     from testbed.topology.shipped import shipped
 
-    chosen = request.config.getoption("--topology")
-    plugin = getattr(request, "param", "subnet")
-    return Path(chosen) if chosen else shipped(TOPOLOGIES[plugin])
+    chosen = _chosen(request.config)
+    wanted = getattr(request, "param", "subnet")
+    if isinstance(wanted, Path):
+        return wanted
+    return chosen or shipped(TOPOLOGIES[wanted])
+
+
+@pytest.fixture(scope="session")
+def replay(request: pytest.FixtureRequest) -> Path | None:
+    """The import's directory whose flows and rules the cluster has, if it has."""
+    chosen = request.config.getoption("--replay")
+    return Path(chosen) if chosen else getattr(request, "param", None)
 
 
 @pytest.fixture
@@ -228,24 +260,33 @@ def shared_conntrack(cluster: LiveCluster) -> None:
 
 @pytest.fixture(scope="session")
 def running_cluster(
-    topology: Path, pytestconfig: pytest.Config
+    topology: Path, replay: Path | None, pytestconfig: pytest.Config
 ) -> Iterator[LiveCluster]:
     """The cluster of the run, built once."""
     from testbed.emulation.build import running_cluster
     from testbed.emulation.prerequisites import choose_datapath
     from testbed.emulation.wiring import Datapath
+    from testbed.faults.reading import declared
     from testbed.probe import LiveCluster
     from testbed.topology import load
 
-    loaded = load(topology)
-    for warning in loaded.warnings:
-        warnings.warn(str(warning), stacklevel=1)
+    collected = _collected(replay) if replay else None
+    loaded = collected.topology if collected else load(topology)
+    remarks = pytestconfig.stash.setdefault(_REMARKS, {})
+    remarks[f"warnings of {topology}"] = loaded.warnings
     insisted = pytestconfig.getoption("--datapath")
     datapath = choose_datapath(Datapath(insisted) if insisted else None)
-    with (
-        running_cluster(loaded.cluster, datapath),
-        LiveCluster.attach(loaded) as live,
-    ):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(running_cluster(loaded.cluster, datapath))
+        if collected:
+            from testbed.replay.install import install
+
+            installed = install(collected)
+            remarks[installed.summary] = installed.remarks
+        live = stack.enter_context(LiveCluster.attach(loaded))
+        for fault in declared(loaded):
+            live.inject(fault)
+        live.keep()
         yield live
         if (item := pytestconfig.stash.get(_LAST, None)) and not _is_mutating(item):
             from testbed.report.items import note_cluster_end
@@ -296,6 +337,56 @@ def pytest_runtest_makereport(
         if report.failed:
             report.sections += _told_of_the_machine(item)
     return report
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say what is doubtful in a topology, what was replayed and what was not."""
+    for title, remarks in config.stash.get(_REMARKS, {}).items():
+        if remarks or title.startswith("replay"):
+            terminalreporter.section(title)
+        for remark in remarks:
+            terminalreporter.write_line(remark)
+
+
+def _chosen(config: pytest.Config) -> Path | None:
+    """The topology that the command line names."""
+    if directory := config.getoption("--replay"):
+        return Path(directory, "topology.yaml")
+    file = config.getoption("--topology")
+    return Path(file) if file else None
+
+
+def _own_cluster(metafunc: pytest.Metafunc) -> Any:  # noqa: ANN401 - pytest's own
+    """What the file of a scenario names as its cluster: a topology, and its replay."""
+    here = metafunc.definition.path.parent
+    if marker := metafunc.definition.get_closest_marker("replay"):
+        directory = here / marker.args[0]
+        own = directory / "topology.yaml", directory
+    elif marker := metafunc.definition.get_closest_marker("topology"):
+        own = here / marker.args[0], None
+    else:
+        return None
+    return pytest.param(*own, id=str(marker.args[0]))
+
+
+def _collected(directory: Path) -> Replay:
+    """What is to be replayed of an import's directory."""
+    from testbed.replay.reading import replay
+
+    return replay(directory)
+
+
+def _check_replay(directory: Path) -> None:
+    """Refuse what cannot be replayed before a sandbox is entered."""
+    from testbed.errors import SDNError
+    from testbed.replay.install import check_flows
+
+    try:
+        check_flows(_collected(directory))
+    except SDNError as error:
+        raise pytest.UsageError(str(error)) from error
 
 
 def _neighbour_table() -> NeighbourTable:

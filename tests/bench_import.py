@@ -28,7 +28,7 @@ from testbed.topology import loads
 from testbed.topology.allocation import node_subnets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from testbed.topology import Topology
 
@@ -123,9 +123,17 @@ def dumps(topology: Topology) -> Iterator[tuple[str, str]]:
 
 
 def tarball(
-    topology: Topology, path: Path, *, with_objects: bool, one_file: bool
+    topology: Topology,
+    path: Path,
+    *,
+    with_objects: bool,
+    one_file: bool,
+    changed: Callable[[str, str], str] = lambda _name, text: text,
 ) -> int:
-    """Write what was collected, and count the flows."""
+    """Write what was collected, and count the flows.
+
+    ``changed`` makes of a node's name and flows the flows that it has.
+    """
     objects = {"hostsubnets": "HostSubnet", "netnamespaces": "NetNamespace"}
     objects |= {"clusternetwork": "ClusterNetwork", "services": "Service"}
     flows = 0
@@ -143,7 +151,7 @@ def tarball(
             for name, kind in objects.items():
                 wanted = [text for text in documents if f'"kind": "{kind}"' in text]
                 add(f"master/{name}", f"> oc get {name}\n\n" + "---\n".join(wanted))
-        texts = list(dumps(topology))
+        texts = [(name, changed(name, text)) for name, text in dumps(topology)]
         flows = sum(text.count("\n") - 1 for _, text in texts)
         if one_file:
             add(

@@ -22,8 +22,11 @@ from testbed.model import (
     Underlay,
 )
 
+# Machines are noisy, so no test is timed.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 # pytest --hypothesis-profile=thorough
-settings.register_profile("thorough", max_examples=1000)
+settings.register_profile("thorough", deadline=None, max_examples=1000)
 
 
 @pytest.fixture(scope="session")

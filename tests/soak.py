@@ -48,6 +48,13 @@ WARM = 0.3
 MOST_KIB = 1024.0
 MOST_FILES = 1.0
 """What may be gained in a thousand cycles and still be called flat."""
+MOST_RUN_KIB = 4096.0
+"""The same for /run: OVSDB's file is a journal until it has 10 MiB, and logs grow.
+
+Measured: 2,250 KiB, of which 1,400 are the journal of the node that changes.
+"""
+ENOUGH = 100
+"""Cycles; of fewer nothing can be said, for a page of memory looks like a leak."""
 
 console = Console(stderr=True)
 
@@ -143,7 +150,7 @@ def add_keeper(parser: argparse.ArgumentParser) -> None:
     """Options of ``keeper``."""
     parser.add_argument("--cycles", type=int, default=1000)
     parser.add_argument(
-        "--commands", type=int, default=50, help="cycles by the command line, besides"
+        "--commands", type=int, default=ENOUGH, help="cycles by commands, besides"
     )
     parser.set_defaults(run=keeper)
 
@@ -257,13 +264,15 @@ def report(title: str, samples: Sequence[Sample]) -> bool:
         for name in sorted(series(samples[-1])):
             points = [(s.cycle, series(s)[name]) for s in samples if name in series(s)]
             gained = slope(points) * 1000
-            flat &= gained < most
+            allowed = MOST_RUN_KIB if (name, unit) == ("/run", "KiB") else most
+            enough = points[-1][0] >= ENOUGH
+            flat &= gained < allowed or not enough
             table.add_row(
                 f"{name}, {unit}",
                 f"{points[0][1]:.0f}",
                 f"{points[-1][1]:.0f}",
                 f"{gained:+.1f}",
-                "yes" if gained < most else "NO",
+                ("yes" if gained < allowed else "NO") if enough else "too few to tell",
             )
     Console(width=100).print(table)
     return flat

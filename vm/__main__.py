@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from testbed.errors import SDNError
+from testbed.patience import VARIABLE
 from vm.checkout import RESULTS, USER, Job
 from vm.errors import MachineError
 from vm.image import cache_directory, image, read_inputs
@@ -88,7 +89,7 @@ def job(options: argparse.Namespace, environment: Mapping[str, str]) -> Job:
         user="root" if options.root else USER,
         environment={
             name: environment[name]
-            for name in ("TERM", "NO_COLOR", "CI")
+            for name in ("TERM", "NO_COLOR", "CI", VARIABLE)
             if name in environment
         },
         fetch=[*RESULTS, *options.fetch],

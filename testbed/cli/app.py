@@ -7,13 +7,20 @@ from typing import TYPE_CHECKING
 import typer
 
 from testbed.cli.apply import apply, delete
+from testbed.cli.bugs import bugs
+from testbed.cli.diagnose import diagnose
 from testbed.cli.doctor import doctor
 from testbed.cli.execute import execute
+from testbed.cli.export import export
+from testbed.cli.fault import fault
 from testbed.cli.flows import flows
 from testbed.cli.import_dump import import_dump
+from testbed.cli.lab import lab
+from testbed.cli.lab_class import lab_class
 from testbed.cli.mutate import mutate
 from testbed.cli.questions import expect, explain, matrix, probe, trace
 from testbed.cli.running import down, list_running
+from testbed.cli.scenario import scenario
 from testbed.cli.status import status
 from testbed.cli.up import up
 
@@ -39,6 +46,7 @@ _add(
     up,
     "testbed up",
     "testbed up --topology my-cluster.yaml --name mine --datapath netdev",
+    "testbed import customer.tgz -o tonight && testbed up tonight --replay",
 )
 _add(
     "doctor",
@@ -115,3 +123,22 @@ _add(
     "testbed import sosreport-oc-04.tar.xz customer.yaml -o tonight --force",
     "ssh oc-04 ovs-ofctl -O OpenFlow13 dump-flows br0 | testbed import - -o tonight",
 )
+_add(
+    "diagnose",
+    diagnose,
+    "testbed diagnose openshift-sdn-debug-2019-05-12.tgz",
+    "testbed diagnose tonight --why shop/web db/mysql --dport 3306",
+    "testbed diagnose tonight --json | jq -r '.findings[].title'",
+)
+_add(
+    "export",
+    export,
+    "testbed export",
+    "testbed export --format sos -o reports.tgz --name lab7",
+    "testbed export -t customer.yaml --complete -o as-it-should-be.tgz",
+)
+app.add_typer(fault, name="fault")
+lab.add_typer(lab_class, name="class")
+app.add_typer(lab, name="lab")
+app.add_typer(scenario, name="scenario")
+app.add_typer(bugs, name="bugs")

@@ -43,7 +43,7 @@ def apply(filename: FileOption, name: NameOption = None) -> None:
     not change keep their counters.
     """
     text, shown = _read(filename)
-    with _changing(name) as (testbed, before):
+    with changing(name) as (testbed, before):
         _change(testbed, before, before.applied(text, shown))
 
 
@@ -53,7 +53,7 @@ def delete(filename: FileOption, name: NameOption = None) -> None:
     With a Namespace goes everything that is in it.
     """
     text, shown = _read(filename)
-    with _changing(name) as (testbed, before):
+    with changing(name) as (testbed, before):
         _change(testbed, before, before.deleted(text, shown))
 
 
@@ -66,7 +66,7 @@ def _read(filename: Path) -> tuple[str, str]:
 
 
 @contextlib.contextmanager
-def _changing(name: str | None) -> "Iterator[tuple[RunningTestbed, Topology]]":
+def changing(name: str | None) -> "Iterator[tuple[RunningTestbed, Topology]]":
     """Have a testbed to oneself, and what it is."""
     from testbed.topology import load
 
@@ -81,21 +81,21 @@ def _changing(name: str | None) -> "Iterator[tuple[RunningTestbed, Topology]]":
         os.close(locked)
 
 
-def _change(testbed: "RunningTestbed", before: "Topology", after: "Topology") -> None:
+def run_inside(testbed: "RunningTestbed", module: str, stdin: str) -> None:
+    """Run the part of a command that changes a testbed, inside its sandbox.
+
+    Raises:
+        NotFoundError: the testbed was taken down meanwhile.
+        EmulationError: the change was killed.
+    """
     from testbed.emulation import sandbox
 
-    for warning in after.warnings:
-        if warning not in before.warnings:
-            typer.echo(warning, err=True)
     # A change that has begun is not left halfway by Ctrl-C; its deadlines end it.
     heeded = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         done = subprocess.run(
-            [
-                *sandbox.enter_argv(testbed.pid),
-                *(sys.executable, "-m", "testbed.cli.changer"),
-            ],
-            input=after.text(),
+            [*sandbox.enter_argv(testbed.pid), sys.executable, "-m", module],
+            input=stdin,
             text=True,
             check=False,
             start_new_session=True,
@@ -106,8 +106,32 @@ def _change(testbed: "RunningTestbed", before: "Topology", after: "Topology") ->
         raise typer.Exit(COULD_NOT)  # it has said why
     if done.returncode:
         raise _killed(testbed, done.returncode)
+
+
+def _change(testbed: "RunningTestbed", before: "Topology", after: "Topology") -> None:
+    from testbed.errors import EmulationError
+
+    for warning in after.warnings:
+        if warning not in before.warnings:
+            typer.echo(warning, err=True)
+    if _listed_faults(before) != _listed_faults(after):
+        raise EmulationError(
+            "the Underlay's faults are those that a testbed begins with; "
+            "while it runs, type: testbed fault"
+        )
+    run_inside(testbed, "testbed.cli.changer", after.text())
     registry().update(testbed, replace(testbed, pods=len(after.cluster.pods)))
     typer.echo("\n".join(_told(before, after)) or "nothing changed")
+
+
+def _listed_faults(topology: "Topology") -> object:
+    from testbed.topology.document import plain
+
+    for source in topology.objects:
+        fields = plain(source.node)
+        if source.kind == "Underlay" and isinstance(fields, dict):
+            return fields.get("faults")
+    return None
 
 
 def _killed(testbed: "RunningTestbed", status: int) -> "SDNError":

@@ -10,8 +10,14 @@ from typing import TYPE_CHECKING
 
 from testbed.cli import HALFWAY, explain, explained
 from testbed.cli.options import TOPOLOGY
-from testbed.emulation.changes import change_cluster, check_switches, refuse_rebuilds
+from testbed.emulation.changes import (
+    change_cluster,
+    check_switches,
+    refuse_rebuilds,
+    refuse_the_deaf,
+)
 from testbed.errors import EmulationError, SDNError
+from testbed.faults import ledger
 from testbed.process import write_whole
 from testbed.topology import load, loads
 
@@ -24,10 +30,12 @@ def main() -> NoReturn:
     with explained():
         text = sys.stdin.read()
         before, after = load(TOPOLOGY).cluster, loads(text, "stdin").cluster
+        faults = [item.fault for item in ledger.standing()]
         refuse_rebuilds(before, after)
-        check_switches(before)
+        refuse_the_deaf(before, after, faults)
+        check_switches(before, faults)
     try:
-        change_cluster(before, after)
+        change_cluster(before, after, faults=faults)
         write_whole(TOPOLOGY, text)
     except (SDNError, OSError) as error:
         sys.exit(explain(EmulationError(f"{error}; {HALFWAY}")))

@@ -75,9 +75,7 @@ def import_dump(
         typer.echo((output / "import.json").read_text(encoding="utf-8"), nl=False)
         return
     typer.echo(text, nl=False)
-    typer.echo(
-        f"written to {output}; type: testbed up -t {output / 'topology.yaml'}", err=True
-    )
+    typer.echo(f"written to {output}; type: testbed up {output} --replay", err=True)
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from testbed.cli.options import JsonOption, NameArgument, built_testbed, cluster
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from testbed.emulation.programming import Fault
     from testbed.emulation.registry import RunningTestbed
     from testbed.model import Cluster, HostSubnet
 
@@ -31,11 +32,14 @@ class NodeStatus:
         ip: its address on the underlay.
         subnet: where its pods' addresses are from.
         pods: their names, of those on the host network too.
-        expected: how many flows the pipeline computes.
+        expected: how many flows it was programmed with: those that the pipeline
+            computes, or in a replay those that were collected.
         installed: how many the switch has; ``None`` if it does not answer.
-        missing: flows that were computed and are not there.
-        extra: flows that are there and were not computed.
+        missing: flows that it was programmed with and are not there.
+        extra: flows that are there and it was not programmed with.
         dead: the daemons that do not run.
+        collected: in a replay, whether it has collected flows.
+        deviations: where those are not what 3.11 would program, in words.
     """
 
     name: str
@@ -47,6 +51,8 @@ class NodeStatus:
     missing: tuple[str, ...]
     extra: tuple[str, ...]
     dead: tuple[str, ...]
+    collected: bool = False
+    deviations: tuple[str, ...] = ()
 
     @property
     def agrees(self) -> bool:
@@ -58,13 +64,20 @@ class NodeStatus:
     def flows(self) -> str:
         """Installed against computed, in a few words."""
         if self.installed is None:
-            return f"no answer; {self.expected} computed"
+            return f"no answer; {self.expected} {self._origin}"
         differences = [
             f"{len(flows)} {what}"
             for flows, what in ((self.missing, "missing"), (self.extra, "extra"))
             if flows
         ]
-        return f"{self.installed} flows, {' and '.join(differences) or 'as computed'}"
+        as_it_was = f"as {self._origin}"
+        if self.deviations:
+            as_it_was += f", {len(self.deviations)} otherwise than computed"
+        return f"{self.installed} flows, {' and '.join(differences) or as_it_was}"
+
+    @property
+    def _origin(self) -> str:
+        return "collected" if self.collected else "computed"
 
     @property
     def daemons(self) -> str:
@@ -73,19 +86,40 @@ class NodeStatus:
 
 
 def status(name: NameArgument = None, *, as_json: JsonOption = False) -> None:
-    """Compare a running testbed with its topology; exit 1 where they disagree."""
+    """Compare a running testbed with its topology; exit 1 where they disagree.
+
+    A replay is compared with what was collected. Where that is not what 3.11 would have
+    programmed, it says so, too.
+    """
     from testbed.cli.output import print_json, print_table
+    from testbed.faults import ledger
+    from testbed.replay import state
 
     testbed = built_testbed(name)
     cluster = cluster_of(testbed)
     processes = tuple(_processes(testbed))
-    nodes = [_examine(testbed, cluster, node, processes) for node in cluster.nodes]
+    running = state.load(testbed.inside(state.FILE)) if testbed.replay else None
+    noted = ledger.load(testbed.inside(ledger.FILE))
+    replayed = running.faults() if running else ()
+    faults = (*replayed, *(item.fault for item in noted))
+    nodes = [
+        _examine(testbed, cluster, node, processes, faults) for node in cluster.nodes
+    ]
     agrees = all(node.agrees for node in nodes)
     if as_json:
         print_json(
-            {**asdict(testbed), "agrees": agrees, "nodes": list(map(asdict, nodes))}
+            {
+                **asdict(testbed),
+                "agrees": agrees,
+                "faults": [fault.told for _, fault in ledger.faults(noted)],
+                "nodes": list(map(asdict, nodes)),
+            }
         )
     else:
+        if running:
+            typer.echo(running.summary)
+        for number, fault in ledger.faults(noted):
+            typer.echo(f"fault {number}: {fault.told}")
         print_table(
             ("NODE", "IP", "SUBNET", "PODS", "FLOWS", "DAEMONS"),
             (
@@ -97,6 +131,8 @@ def status(name: NameArgument = None, *, as_json: JsonOption = False) -> None:
             for sign, flows in (("-", node.missing), ("+", node.extra)):
                 for flow in flows:
                     typer.echo(f"{node.name}: {sign} {flow}")
+            for deviation in node.deviations:
+                typer.echo(f"{node.name}: collected: {deviation}")
     raise typer.Exit(0 if agrees else 1)
 
 
@@ -105,15 +141,21 @@ def _examine(
     cluster: "Cluster",
     node: "HostSubnet",
     processes: "Sequence[Process]",
+    faults: "Sequence[Fault]",
 ) -> NodeStatus:
     from testbed.emulation.machines import node_run_dir
+    from testbed.emulation.programming import programmed_flows
     from testbed.errors import SwitchError
-    from testbed.openflow import Flow
+    from testbed.openflow import Flow, flow_differences
     from testbed.ovs.switch import Switch
     from testbed.pipeline import node_flows
+    from testbed.replay import Replayed
 
     run_dir = node_run_dir(node)
-    computed = Counter(node_flows(cluster, node))
+    by_sdn = node_flows(cluster, node)
+    replayed = [fault for fault in faults if isinstance(fault, Replayed)]
+    collected = programmed_flows(cluster, node, replayed, by_sdn)
+    computed = Counter(programmed_flows(cluster, node, faults, by_sdn))
     installed, answers = Counter[Flow](), False
     dead = dead_daemons(run_dir, processes)
     # Without ovsdb-server ovs-vswitchd forwards packets and answers nobody.
@@ -132,6 +174,10 @@ def _examine(
         missing=tuple(map(str, (computed - installed).elements())) if answers else (),
         extra=tuple(map(str, (installed - computed).elements())),
         dead=dead,
+        collected=any(
+            item.node == node.name and item.collected is not None for item in replayed
+        ),
+        deviations=tuple(map(str, flow_differences(by_sdn, collected))),
     )
 
 

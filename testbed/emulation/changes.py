@@ -2,8 +2,8 @@
 
 The SDN's own order: ports and addresses first, then the flows of each node as one
 bundle in which untouched flows keep their counters, then iptables in one transaction
-per table. What is running afterwards is what a fresh build would run, but for a fault
-that is wanted: a proof that a scenario can fail.
+per table. What is running afterwards is what a fresh build would run, but for faults
+that are wanted: a lesson, a customer's bug, a proof that a scenario can fail.
 
 Source: openshift/origin release-3.11 pkg/network/node (pod.go, subnets.go, egressip.go)
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import concurrent.futures
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from testbed.emulation import machines
 from testbed.emulation.announce import announce
@@ -20,6 +20,11 @@ from testbed.emulation.machines import Kind, node_run_dir
 from testbed.emulation.nodes import introduce_peer, reread_names
 from testbed.emulation.pods import configure_pods, ready_veths
 from testbed.emulation.ports import pod_port
+from testbed.emulation.programming import (
+    is_deaf,
+    programmed_flows,
+    programmed_rules,
+)
 from testbed.emulation.start import start_machines, stop_machine
 from testbed.emulation.wiring import (
     SWITCH,
@@ -31,8 +36,7 @@ from testbed.emulation.wiring import (
 from testbed.errors import CommandError, EmulationError
 from testbed.host.conntrack import stale_conversations
 from testbed.host.dns import hosts_file, node_resolv_conf, pod_resolv_conf
-from testbed.host.egress import egress_addresses, marks_by_sender
-from testbed.host.iptables import node_rules
+from testbed.host.egress import egress_addresses
 from testbed.host.links import assign_egress_ips, move_node, release_egress_ips
 from testbed.host.names import underlay_mac, veth_name
 from testbed.host.underlay import switch_forwarding
@@ -43,93 +47,78 @@ from testbed.ovs import (
     change_ports,
     set_hardware_address,
 )
-from testbed.pipeline import cluster_flows, node_flows
+from testbed.pipeline import cluster_flows
 from testbed.process import run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from testbed.emulation.machines import Machine
+    from testbed.emulation.programming import Fault
     from testbed.model import Cluster, HostSubnet, Pod
     from testbed.openflow import Flow
     from testbed.pipeline import ClusterFlows
 
 
-class Fault(Protocol):
-    """What one node is programmed with in the place of what it should be."""
-
-    @property
-    def node(self) -> str:
-        """The node's name."""
-
-    def flows(self, computed: Sequence[Flow]) -> tuple[Flow, ...]:
-        """The flows for its br0 instead of those computed."""
-
-    def rules(self, computed: str) -> str:
-        """The input for its ``iptables-restore`` instead of that computed."""
-
-
 def change_cluster(
-    before: Cluster, after: Cluster, *, fault: Fault | None = None
+    before: Cluster, after: Cluster, *, faults: Sequence[Fault] = ()
 ) -> None:
     """Change the cluster that runs in this sandbox.
 
     Args:
         before: what it is.
         after: what it is to be.
-        fault: what is wrong with one node, before and after.
+        faults: what is wrong with its nodes, before and after.
 
     Raises:
         EmulationError: it differs in something that takes a fresh build.
         SwitchError, CommandError: a node refused its part; others may have done theirs.
     """
     refuse_rebuilds(before, after)
-    check_switches(before)
-    _Change(before, after, fault).make()
+    refuse_the_deaf(before, after, faults)
+    check_switches(before, faults)
+    _Change(before, after, tuple(faults)).make()
 
 
-def break_node(cluster: Cluster, fault: Fault) -> None:
-    """Program a node of a running cluster with a fault.
-
-    Raises:
-        FlowRejectedError, CommandError: Open vSwitch or iptables would not have it.
-    """
-    _program(cluster, fault, broken=True)
-
-
-def mend_node(cluster: Cluster, fault: Fault) -> None:
-    """Program a node that had a fault with what it should have."""
-    _program(cluster, fault, broken=False)
-
-
-def _program(cluster: Cluster, fault: Fault, *, broken: bool) -> None:
-    node = cluster.node(fault.node)
-    flows = node_flows(cluster, node)
-    switch = Switch(run_dir=node_run_dir(node))
-    switch.replace_flows(fault.flows(flows) if broken else flows)
-    machine = next(item for item in machines.load() if item.name == node.name)
-    for rules in _all_rules(cluster, node, Datapath(machines.load_datapath())):
-        faulty = fault.rules(rules)
-        if faulty != rules:
-            machine.run("iptables-restore", stdin=faulty if broken else rules)
-
-
-def _all_rules(cluster: Cluster, node: HostSubnet, datapath: Datapath) -> list[str]:
-    """What a node's ``iptables-restore`` is fed with."""
-    rules = [node_rules(cluster, node)]
-    if datapath is Datapath.NETDEV:
-        rules.append(marks_by_sender(cluster, node))
-    return rules
-
-
-def check_switches(cluster: Cluster) -> None:
+def check_switches(cluster: Cluster, faults: Sequence[Fault] = ()) -> None:
     """See that every node's switch runs, before a change is begun.
+
+    Nodes that are deaf because of one of the ``faults`` are passed over.
 
     Raises:
         SwitchError: a daemon has died.
     """
     for node in cluster.nodes:
+        if is_deaf(node, faults):
+            continue
         SwitchDaemons(run_dir=node_run_dir(node)).check()
+
+
+def refuse_the_deaf(before: Cluster, after: Cluster, faults: Sequence[Fault]) -> None:
+    """Say which change takes an ovs-vswitchd that answers, and one does not.
+
+    Flows and rules a node gets when it hears again; ports it cannot be given later.
+
+    Raises:
+        EmulationError: there is one.
+    """
+    had = {_identity(pod): pod.node for pod in _plugged(before)}
+    has = {_identity(pod): pod.node for pod in _plugged(after)}
+    replugged = {(had | has)[identity] for identity in had.keys() ^ has.keys()}
+    addresses = [node.host_ip for node in before.nodes]
+    for node in before.nodes:
+        if not is_deaf(node, faults):
+            continue
+        if node.name in replugged:
+            raise EmulationError(
+                f"no pod comes to {node.name} or goes from there while its "
+                "ovs-vswitchd does not answer; clear that fault first"
+            )
+        if [other.host_ip for other in after.nodes] != addresses:
+            raise EmulationError(
+                f"no node moves while ovs-vswitchd of {node.name} does not answer; "
+                "clear that fault first"
+            )
 
 
 def refuse_rebuilds(before: Cluster, after: Cluster) -> None:
@@ -180,7 +169,7 @@ def _identity(pod: Pod) -> tuple[object, ...]:
 class _Change:
     before: Cluster
     after: Cluster
-    fault: Fault | None
+    faults: tuple[Fault, ...]
 
     def make(self) -> None:
         running = {machine.name: machine for machine in machines.load()}
@@ -204,6 +193,7 @@ class _Change:
             for old, new in zip(self.before.nodes, self.after.nodes, strict=True)
             if old.host_ip != new.host_ip
         ]
+        self._forget(moved)
         for old, new in moved:
             self._move(old, new, running, datapath)
         earlier = cluster_flows(self.before)
@@ -216,7 +206,8 @@ class _Change:
                     [pod for pod in come if pod.node == node.name],
                     running=running,
                     datapath=datapath,
-                    flows=None if flows.of(node) == earlier.of(node) else flows,
+                    had=earlier,
+                    has=flows,
                 )
                 for node in self.after.nodes
             ]
@@ -236,6 +227,14 @@ class _Change:
             running[pod.node].configure_links(f"link del {veth_name(pod)}\n")
             stop_machine(running[pod_machine(pod)])
 
+    def _forget(self, moved: Sequence[tuple[HostSubnet, HostSubnet]]) -> None:
+        """Have the underlay switch forget addresses, which others may take over."""
+        ports = {mac: name for name, mac in switch_ports(self.before).items()}
+        macs = [underlay_mac(old.host_ip) for old, _ in moved]
+        lines = [f"fdb del {mac} dev {ports[mac]} master\n" for mac in macs]
+        if lines:
+            run(["bridge", "-n", SWITCH, "-batch", "-"], stdin="".join(lines))
+
     def _move(
         self,
         old: HostSubnet,
@@ -254,11 +253,8 @@ class _Change:
         machine.configure_links(move_node(self.after, old, new))
         ports = switch_ports(self.after)
         port = next(name for name, owner in ports.items() if owner == mac)
-        run(
-            ["bridge", "-n", SWITCH, "-batch", "-"],
-            stdin=f"fdb del {underlay_mac(old.host_ip)} dev {port} master\n"
-            + switch_forwarding({port: mac}),
-        )
+        forwarding = switch_forwarding({port: mac})
+        run(["bridge", "-n", SWITCH, "-batch", "-"], stdin=forwarding)
         announce(machine, new.host_ip)
         machine.rewrite_file("/etc/resolv.conf", node_resolv_conf(new))
         for pod in self.after.pods_on(new):
@@ -276,14 +272,15 @@ class _Change:
                 for peer in peers:
                     introduce_peer(appctl, peer)
 
-    def _update(
+    def _update(  # noqa: PLR0913 - a node before and after
         self,
         node: HostSubnet,
         come: Sequence[Pod],
         *,
         running: Mapping[str, Machine],
         datapath: Datapath,
-        flows: ClusterFlows | None,
+        had: ClusterFlows,
+        has: ClusterFlows,
     ) -> None:
         machine, run_dir = running[node.name], node_run_dir(node)
         old = self.before.node(node.name)
@@ -294,25 +291,27 @@ class _Change:
             change_ports(daemons.database_socket, "br0", added=ports)
             configure_pods(self.after, node, come, machines=running, datapath=datapath)
         self._change_egress_ips(old, node, machine)
-        fault = self.fault if self.fault and self.fault.node == node.name else None
-        if flows:
-            computed = flows.of(node)
-            Switch(run_dir=run_dir).replace_flows(
-                fault.flows(computed) if fault else computed
-            )
-        for had, has in zip(
-            _all_rules(self.before, old, datapath),
-            _all_rules(self.after, node, datapath),
+        if not is_deaf(node, self.faults):
+            self._change_flows(node, had.of(old), has.of(node))
+        for old_rules, rules in zip(
+            programmed_rules(self.before, old, datapath, self.faults),
+            programmed_rules(self.after, node, datapath, self.faults),
             strict=True,
         ):
-            if had != has:
-                machine.run(
-                    "iptables-restore", stdin=fault.rules(has) if fault else has
-                )
+            if old_rules != rules:
+                machine.run("iptables-restore", stdin=rules)
         for options in stale_conversations(self.before, self.after, node):
             _forget_conversations(machine, options)
         if hosts_file(self.after) != hosts_file(self.before):
             reread_names(run_dir, self.after)
+
+    def _change_flows(
+        self, node: HostSubnet, had: tuple[Flow, ...], has: tuple[Flow, ...]
+    ) -> None:
+        old = self.before.node(node.name)
+        flows = programmed_flows(self.after, node, self.faults, has)
+        if flows != programmed_flows(self.before, old, self.faults, had):
+            Switch(run_dir=node_run_dir(node)).replace_flows(flows)
 
     def _change_egress_ips(
         self, old: HostSubnet, node: HostSubnet, machine: Machine

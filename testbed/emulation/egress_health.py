@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from testbed.openflow import Table, matches
 from testbed.openflow.actions import set_tunnel_destination
+from testbed.patience import patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -155,7 +156,7 @@ def answers(machine: Machine, node: HostSubnet, *, timeout: float = _TIMEOUT) ->
     address = str(node.gateway), _DISCARD
     try:
         machine.call(
-            functools.partial(socket.create_connection, address, timeout)
+            functools.partial(socket.create_connection, address, patience(timeout))
         ).close()
     except ConnectionRefusedError:
         return True

@@ -12,7 +12,7 @@ from testbed.emulation.announce import announce
 from testbed.emulation.machines import Machine, node_run_dir
 from testbed.emulation.pods import configure_pods, ready_veths
 from testbed.emulation.ports import node_bridges
-from testbed.emulation.services import serving
+from testbed.emulation.services import serving, started
 from testbed.emulation.wiring import Datapath
 from testbed.errors import SwitchError
 from testbed.host.dns import dnsmasq_configuration, hosts_file, node_resolv_conf
@@ -22,7 +22,7 @@ from testbed.host.links import assign_egress_ips, hide_from_kernel, node_links
 from testbed.host.names import underlay_mac
 from testbed.ovs import Appctl, Switch, configure, start_daemons
 from testbed.pipeline import node_flows
-from testbed.process import wait_until
+from testbed.process import end, runs, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,6 +33,11 @@ if TYPE_CHECKING:
 _TIMEOUT = 60.0
 NAMES = "dnsmasq.hosts"
 """The file of names that a node's dnsmasq serves, in the node's run directory."""
+
+_DNSMASQ = "dnsmasq.conf"
+
+FRAGMENTS = "nx-match"
+"""How br0 matches fragments (ovs-ofctl(8)); ovs-vswitchd keeps it in memory."""
 
 _NEIGHBOUR_AGING = "3600"
 """Seconds that userspace tunnelling remembers an idle peer: the most it allows."""
@@ -82,7 +87,7 @@ def running_node(build: NodeBuild) -> Iterator[None]:
         configure(daemons.database_socket, bridges, build.ovs_version)
         _configure_kernel(build)
         switch = Switch(run_dir=build.run_dir)
-        switch.set_fragment_handling("nx-match")
+        switch.set_fragment_handling(FRAGMENTS)
         switch.replace_flows(node_flows(build.cluster, build.node))
         configure_pods(
             build.cluster,
@@ -92,7 +97,7 @@ def running_node(build: NodeBuild) -> Iterator[None]:
             datapath=build.datapath,
         )
         if build.datapath is Datapath.NETDEV:
-            _introduce_peers(build, daemons.control_socket)
+            introduce_peers(build.cluster, build.node, daemons.control_socket)
         stack.enter_context(_dnsmasq(build))
         yield
 
@@ -119,14 +124,14 @@ def _configure_kernel(build: NodeBuild) -> None:
         machine.run("ethtool", "-K", build.datapath.uplink, "tx", "off")
 
 
-def _introduce_peers(build: NodeBuild, control_socket: Path) -> None:
+def introduce_peers(cluster: Cluster, node: HostSubnet, control_socket: Path) -> None:
     """Tell userspace tunnelling who is where, and wait until it knows the route.
 
     Without this the first packet to each peer waits a second for ARP.
     """
     with Appctl(control_socket) as appctl:
         appctl("tnl/neigh/aging", _NEIGHBOUR_AGING)
-        for peer in build.cluster.peers(build.node):
+        for peer in cluster.peers(node):
             introduce_peer(appctl, peer)
 
 
@@ -149,18 +154,47 @@ def _has_route(appctl: Appctl, peer: HostSubnet) -> bool:
 
 @contextlib.contextmanager
 def _dnsmasq(build: NodeBuild) -> Iterator[None]:
-    configuration = build.run_dir / "dnsmasq.conf"
     names = build.run_dir / NAMES
     names.write_text(hosts_file(build.cluster))
-    configuration.write_text(dnsmasq_configuration(names))
-    # Without --no-daemon it would give up groups, which a user namespace forbids.
-    command = ["dnsmasq", "--no-daemon", f"--conf-file={configuration}"]
+    (build.run_dir / _DNSMASQ).write_text(dnsmasq_configuration(names))
+    command = _dnsmasq_argv(build.run_dir)
     with serving(build.machine, command, ports=[53]) as process:
-        (build.run_dir / "dnsmasq.pid").write_text(str(process.pid))
-        yield
+        pid_file = build.run_dir / "dnsmasq.pid"
+        pid_file.write_text(str(process.pid))
+        try:
+            yield
+        finally:
+            pid = dnsmasq_pid(build.run_dir)
+            if pid != process.pid and runs(pid, str(build.run_dir)):
+                end(pid)  # it has been restarted
+
+
+def _dnsmasq_argv(run_dir: Path) -> list[str]:
+    # Without --no-daemon it would give up groups, which a user namespace forbids.
+    return ["dnsmasq", "--no-daemon", f"--conf-file={run_dir / _DNSMASQ}"]
+
+
+def dnsmasq_pid(run_dir: Path) -> int:
+    """The process id of a node's dnsmasq, as it was when it was started."""
+    return int((run_dir / "dnsmasq.pid").read_text())
+
+
+def restart_dnsmasq(machine: Machine, run_dir: Path) -> None:
+    """Start a node's dnsmasq again, and return when it serves.
+
+    Raises:
+        EmulationError: it did not come up.
+    """
+    pid = started(machine, _dnsmasq_argv(run_dir), ports=[53])
+    (run_dir / "dnsmasq.pid").write_text(str(pid))
 
 
 def reread_names(run_dir: Path, cluster: Cluster) -> None:
-    """Have a node's dnsmasq serve the names of a cluster that has changed."""
+    """Have a node's dnsmasq serve the names of a cluster that has changed.
+
+    One that is dead will, when it is started again.
+    """
     (run_dir / NAMES).write_text(hosts_file(cluster))
-    os.kill(int((run_dir / "dnsmasq.pid").read_text()), signal.SIGHUP)
+    pid = dnsmasq_pid(run_dir)
+    if runs(pid, str(run_dir)):
+        os.kill(pid, signal.SIGHUP)

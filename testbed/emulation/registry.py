@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from testbed.errors import DeadlineError, EmulationError, NotFoundError
+from testbed.patience import patience
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -47,6 +48,8 @@ class RunningTestbed:
         nodes: how many it has.
         pods: how many it has.
         created: the moment ``testbed up`` began, in ISO 8601.
+        replay: the import's directory whose flows and rules it was programmed with;
+            empty where it has those that were computed.
     """
 
     name: str
@@ -58,6 +61,7 @@ class RunningTestbed:
     nodes: int
     pods: int
     created: str
+    replay: str = ""
 
     def is_same_as(self, other: RunningTestbed) -> bool:
         """Whether both are one testbed, though it may have changed since."""
@@ -290,9 +294,10 @@ def _taken(other: RunningTestbed) -> str:
 
 def _kill(process: int, testbed: RunningTestbed) -> None:
     signal.pidfd_send_signal(process, signal.SIGKILL)
-    gone, _, _ = select.select([process], [], [], _DEATH_TIMEOUT)
+    seconds = patience(_DEATH_TIMEOUT)
+    gone, _, _ = select.select([process], [], [], seconds)
     if not gone:
         raise DeadlineError(
             f"testbed {testbed.name}: process {testbed.pid} survives SIGKILL "
-            f"for {_DEATH_TIMEOUT:g} s"
+            f"for {seconds:g} s"
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from testbed.errors import EmulationError
-from testbed.process import wait_until
+from testbed.process import runs, spawn, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -59,6 +59,28 @@ def serving(
     finally:
         process.kill()  # it has nothing to save, and asking politely takes 0.3 s
         process.wait()
+
+
+def started(machine: Machine, command: Sequence[str], *, ports: Sequence[int]) -> int:
+    """Start a server that outlives this process; return its process id when it listens.
+
+    On TCP and UDP. What it writes goes to the same log.
+
+    Raises:
+        EmulationError: it exited instead; says what it wrote.
+        DeadlineError: it does not listen.
+    """
+    log = machine.directory() / f"{Path(command[0]).name}.log"
+    pid = spawn(machine.argv(*command), output=log)
+    wait_until(
+        lambda: not runs(pid) or _listens(machine, ports, udp=True),
+        timeout=_TIMEOUT,
+        what=f"{command[0]} on {machine.name} listens on {ports}",
+    )
+    if not runs(pid):
+        said = log.read_text(errors="replace").strip()
+        raise EmulationError(f"{' '.join(command)} on {machine.name}: {said}")
+    return pid
 
 
 def _listens(machine: Machine, ports: Sequence[int], *, udp: bool) -> bool:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from testbed.emulation.machines import Machine
 from testbed.errors import EmulationError
-from testbed.process import run, wait_until
+from testbed.process import end, run, spawn, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,7 +34,7 @@ def start_machines(wanted: Iterable[tuple[Kind, str]]) -> dict[str, Machine]:
         EmulationError: one did not come up.
     """
     started = {
-        name: Machine(kind=kind, name=name, pid=_spawn()) for kind, name in wanted
+        name: Machine(kind=kind, name=name, pid=spawn(HOLDER)) for kind, name in wanted
     }
     make_ready(started.values())
     return started
@@ -63,31 +60,8 @@ def make_ready(machines: Iterable[Machine]) -> None:
 
 def stop_machine(machine: Machine) -> None:
     """End a machine, if it runs; its namespaces go with the last process in them."""
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(machine.pid, signal.SIGKILL)
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(machine.pid, 0)  # another's child is buried by PID 1
-    wait_until(
-        lambda: not Path(f"/proc/{machine.pid}").exists(),
-        timeout=_TIMEOUT,
-        what=f"{machine.name} is gone",
-    )
+    end(machine.pid)
     run(["ip", "netns", "delete", machine.name])
-
-
-def _spawn() -> int:
-    # Not subprocess: a Popen that goes out of scope warns that its child still runs.
-    null = os.open(os.devnull, os.O_RDWR)
-    try:
-        return os.posix_spawnp(
-            HOLDER[0],
-            HOLDER,
-            os.environ,
-            file_actions=[(os.POSIX_SPAWN_DUP2, null, number) for number in range(3)],
-            setsid=True,
-        )
-    finally:
-        os.close(null)
 
 
 def _wait_until_apart(machine: Machine, own: Path) -> None:

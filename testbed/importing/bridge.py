@@ -38,17 +38,18 @@ if TYPE_CHECKING:
 
     from testbed.importing.readers.flows import DumpLine
 
-Fields: TypeAlias = "dict[str, str]"
+Fields: TypeAlias = "Mapping[str, str]"
 
 
 def bridge_facts(lines: Iterable[DumpLine]) -> BridgeFacts:
     """Read a bridge's flows backwards."""
     facts = BridgeFacts()
     for line in lines:
-        facts.hashes.append(hash(line.flow))
-        facts.tables.add(int(line.flow.table))
-        read = _READERS.get(line.flow.table)
-        match = dict(item.partition("=")[::2] for item in line.flow.match)
+        flow, match, hashed = line.known
+        facts.hashes.append(hashed)
+        facts.numbers.append(line.number)
+        facts.tables.add(int(flow.table))
+        read = _READERS.get(flow.table)
         try:
             is_known = read is not None and read(facts, line, match)
         except (ValueError, KeyError):

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from testbed.errors import ImportRefusedError
+from testbed.garbage import without_collecting
 from testbed.importing.archive import STDIN, members
 from testbed.importing.bridge import bridge_facts
 from testbed.importing.kinds import OF_A_NODE, Kind
 from testbed.importing.lines import Lines
 from testbed.importing.origin import origin_of
 from testbed.importing.readers.api import ApiObject, ApiReader
-from testbed.importing.readers.flows import dumps
+from testbed.importing.readers.flows import FlowReader, dumps
 from testbed.importing.readers.host import (
     interfaces,
     ports,
@@ -98,6 +99,7 @@ class Evidence:
         listed: objects that a table says less of than the object would.
         bridges: dumps of flows.
         texts: every other text of a node.
+        empty_dumps: sections that say that a bridge has no flow.
         hostnames: sections whose only line names their machine.
         unknown_kinds: how many objects there were of kinds that nothing is made of.
         files: how many files had something in them.
@@ -108,6 +110,7 @@ class Evidence:
     listed: list[ApiObject] = field(default_factory=list)
     bridges: list[Bridge] = field(default_factory=list)
     texts: list[Text] = field(default_factory=list)
+    empty_dumps: list[Section] = field(default_factory=list)
     hostnames: list[Section] = field(default_factory=list)
     unknown_kinds: Counter[str] = field(default_factory=Counter)
     files: int = 0
@@ -133,7 +136,19 @@ def gather(
     """
     evidence = Evidence()
     meter = Meter(limits or Limits(), evidence.remarks, progress)
-    reader = ApiReader()
+    with without_collecting():
+        _gather(paths, stdin, meter, evidence)
+    if not (evidence.objects or evidence.listed or evidence.bridges or evidence.texts):
+        said = "".join(f"\n{remark}" for remark in evidence.remarks[:10])
+        names = ", ".join(map(str, paths))
+        raise ImportRefusedError(f"{names}: nothing of a cluster was recognised{said}")
+    return evidence
+
+
+def _gather(
+    paths: Sequence[Path], stdin: BinaryIO, meter: Meter, evidence: Evidence
+) -> None:
+    reader, flow_reader = ApiReader(), FlowReader()
     for path in paths:
         within = "" if path == STDIN or path.parent.name == "" else f"{path.parent}/"
         for stream in members([path], stdin, meter):
@@ -144,16 +159,15 @@ def gather(
                 origin_of(stream.name, within),
                 is_named=stream.name in (str(path), "stdin"),
             )
-            _read(items, meter, evidence, lines)
-    if not (evidence.objects or evidence.listed or evidence.bridges or evidence.texts):
-        said = "".join(f"\n{remark}" for remark in evidence.remarks[:10])
-        names = ", ".join(map(str, paths))
-        raise ImportRefusedError(f"{names}: nothing of a cluster was recognised{said}")
-    return evidence
+            _read(items, meter, evidence, lines, flow_reader)
 
 
 def _read(
-    items: Iterable[Section | ApiObject], meter: Meter, evidence: Evidence, lines: Lines
+    items: Iterable[Section | ApiObject],
+    meter: Meter,
+    evidence: Evidence,
+    lines: Lines,
+    flow_reader: FlowReader,
 ) -> None:
     has_found = False
     for item in items:
@@ -164,17 +178,29 @@ def _read(
             else:
                 evidence.unknown_kinds[item.kind] += 1
         else:
-            _take(item, meter, evidence, lines)
+            _take(item, meter, evidence, lines, flow_reader)
     evidence.files += has_found
 
 
-def _take(section: Section, meter: Meter, evidence: Evidence, lines: Lines) -> None:
+def _take(
+    section: Section,
+    meter: Meter,
+    evidence: Evidence,
+    lines: Lines,
+    flow_reader: FlowReader,
+) -> None:
     if section.kind is Kind.HOSTNAME:
         evidence.hostnames.append(section)
     elif section.kind not in OF_A_NODE:
         evidence.listed += listed(section)
+    elif section.is_empty_dump:
+        evidence.empty_dumps.append(section)
     elif section.kind is Kind.FLOWS:
-        for dump in dumps(section, lambda line, text: lines.pass_over(text, line)):
+
+        def tell(line: int, text: str) -> None:
+            lines.pass_over(text, line)
+
+        for dump in dumps(section, tell, flow_reader):
             _add_bridge(dump, meter, evidence)
     elif meter.may_keep(sum(len(text) for _, text in section.lines), section.file):
         evidence.texts.append(_text(section, evidence))

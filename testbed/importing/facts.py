@@ -138,6 +138,8 @@ class BridgeFacts:
     strange: list[int] = field(default_factory=list)
     hashes: array[int] = field(default_factory=lambda: array("q"))
     """Of each flow, with names for the ports that have them."""
+    numbers: array[int] = field(default_factory=lambda: array("L"))
+    """The line that each flow was in, in the same order."""
 
     @property
     def count(self) -> int:

@@ -50,6 +50,10 @@ class Line(NamedTuple):
     ended: bool = True
 
 
+_new_line = tuple.__new__
+"""A named tuple's own way, which sees to its defaults, takes thrice as long."""
+
+
 class Lines:
     """A stream's lines, which may be put back. Empty where the stream is no text."""
 
@@ -71,6 +75,16 @@ class Lines:
         """Have these lines, in their order, come next."""
         self._put_back += reversed(lines)
 
+    def taken(self, prefix: str) -> list[Line]:
+        """Take the next lines for as long as they begin so; faster than one by one."""
+        found: list[Line] = []
+        for line in self._lines if not self._put_back else self:
+            if not (line.ended and line.text.startswith(prefix)):
+                self._put_back.append(line)
+                break
+            found.append(line)
+        return found
+
     def pass_over(self, text: str, line: int) -> None:
         """Tell of what is not read."""
         self._meter.pass_over(self.name, text, line)
@@ -80,8 +94,12 @@ class Lines:
         for block in self._blocks(stream):
             first, *others = block.split("\n")
             rest += first
+            is_plain = "\r" not in block and "\x1b" not in block and rest.isprintable()
             for text in others:
-                yield _line(number, rest)
+                if is_plain and rest[:1] not in _MAY_BE_LOGGED:
+                    yield _new_line(Line, (number, rest, "", True))
+                else:
+                    yield _line(number, rest)
                 number, rest = number + 1, text
             while len(rest) > LONGEST:
                 yield Line(number, rest[:LONGEST], "", ended=False)

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from testbed.garbage import without_collecting
 from testbed.importing.case import Case, Made
 from testbed.importing.catalogue import catalogue
 from testbed.importing.evidence import Bridge
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from testbed.importing.evidence import Evidence, Text
     from testbed.importing.machines import Machine
-    from testbed.model import HostSubnet
+    from testbed.model import Cluster, HostSubnet
     from testbed.topology import Topology
 
 
@@ -74,6 +75,11 @@ def merge(evidence: Evidence) -> Imported:
     Raises:
         ImportRefusedError: no cluster comes of it.
     """
+    with without_collecting():
+        return _merge(evidence)
+
+
+def _merge(evidence: Evidence) -> Imported:
     remarks = list(evidence.remarks)
     found = catalogue(evidence.objects, evidence.listed, remarks)
     case = Case(
@@ -93,7 +99,7 @@ def merge(evidence: Evidence) -> Imported:
     topology, objects = settle(case)
     nodes = tuple(_nodes(case, topology))
     _tell_what_was_found(case, objects)
-    _tell_of_leftovers(case)
+    _tell_of_leftovers(case, topology.cluster)
     for node in nodes:
         _tell_how_it_agrees(case, node)
     return Imported(
@@ -209,7 +215,7 @@ def _tell_of_another(case: Case, name: str, taken: Bridge, other: Bridge) -> Non
     case.tell(sort, f"flows of {name}", text, taken.place, other.place)
 
 
-def _tell_of_leftovers(case: Case) -> None:
+def _tell_of_leftovers(case: Case, cluster: Cluster) -> None:
     evidence = case.evidence
     if evidence.unknown_kinds:
         counted = ", ".join(
@@ -223,7 +229,8 @@ def _tell_of_leftovers(case: Case) -> None:
     for item in case.machines.unknown:
         what = "flows" if isinstance(item, Bridge) else str(item.kind)
         case.tell(Sort.MISSING, what, "nothing says which node's they are", item.place)
-    without = [m.name for m in case.hosts if m.bridge is None]
+    ghosts = {ghost.name for ghost in cluster.ghosts}
+    without = [m.name for m in case.hosts if not m.bridge and m.name not in ghosts]
     if without and case.bridges:
         shown = ", ".join(without[:5])
         more = f" and {len(without) - 5} more" if len(without) > 5 else ""

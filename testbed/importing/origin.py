@@ -105,8 +105,13 @@ class Origin:
         return Origin(group=f"machine {name}", names=names, is_sure=True)
 
     def in_pod(self, pod: str) -> Origin:
-        """What a pod's container printed."""
-        return replace(self, group=f"pod {pod}", names=(), printed_by=pod)
+        """What a pod's container printed.
+
+        The command ran on the machine that a prompt or a report names, but a person
+        calls a file after the machine that it is about.
+        """
+        names = () if self.is_sure else self.names
+        return replace(self, group=f"pod {pod}", names=names, printed_by=pod)
 
 
 def origin_of(file: str, within: str = "") -> Origin:

@@ -7,11 +7,12 @@ prose with all of that in between. Its name decides nothing.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from testbed.importing import origin as origins
-from testbed.importing.kinds import REPLY, Kind, goes_on, kind_of
+from testbed.importing.kinds import FLOW_STARTS, REPLY, Kind, goes_on, kind_of
 from testbed.importing.readers import json_stream, yaml_stream
 from testbed.importing.remarks import Place
 
@@ -24,6 +25,15 @@ if TYPE_CHECKING:
 
 _SNIFFED = 1 << 18
 """Characters after which a file without anything to recognise is put away."""
+
+
+_ASKS_FOR_FLOWS = re.compile(r"\bdump-flows br0\s*$")
+"""The command that prints all flows; where there are none, it may print nothing."""
+
+_FILE_OF_FLOWS = re.compile(
+    r"(?:^|/)(?:nodes/[^/]+/flows|[^/]*ovs-ofctl[^/]*_dump-flows_br0)$"
+)
+"""What ``debug.sh``, NetworkCheck and sosreport call what it printed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +49,15 @@ class Section:
     def place(self) -> Place:
         """Where it begins."""
         return Place(self.file, self.lines[0][0])
+
+    @property
+    def is_empty_dump(self) -> bool:
+        """Whether it is a dump of flows that has none, only what asked for them."""
+        return (
+            self.kind is Kind.FLOWS
+            and len(self.lines) == 1
+            and not FLOW_STARTS.match(self.lines[0][1])
+        )
 
     @property
     def text(self) -> str:
@@ -73,6 +92,8 @@ class _Recogniser:
         self._kind: Kind | None = None
         self._rows: list[tuple[int, str]] = []
         self._more = False
+        self._asked: tuple[int, str] | None = None
+        """Where all flows were asked for, as long as nothing has been printed since."""
         self._has_found = False
         self._passed = 0
         self._is_a_list = True
@@ -91,8 +112,10 @@ class _Recogniser:
             yield from held
 
     def _found(self) -> Iterator[Section | ApiObject]:
+        is_blank = True
         for line in self._lines:
             text = line.text
+            is_blank = is_blank and not text.strip()
             if not line.ended and not json_stream.STARTS.match(text):
                 self._skip(line)
                 if self._is_enough():
@@ -106,6 +129,7 @@ class _Recogniser:
             if kind is not None:
                 yield from self._row(kind, line)
             elif text.strip():
+                self._asked = None
                 yield from self._other(line)
                 self._passed += len(text)
                 if self._is_enough():
@@ -113,14 +137,19 @@ class _Recogniser:
             elif self._kind is Kind.TABLE:
                 yield from self._end()
         yield from self._end()
+        yield from self._unanswered(is_blank=is_blank)
 
     def _row(self, kind: Kind, line: Line) -> Iterator[Section]:
         """Take a line that is one of a kind."""
         if kind is Kind.FLOWS and (reply := REPLY.match(line.text)):
             if not self._more:
                 yield from self._end()
+                if self._asked and REPLY.match(self._asked[1]):
+                    yield self._no_flows(self._asked)
+                self._asked = line.number, line.text
             self._more = "[more]" in reply[1]
             return
+        self._asked = None
         if kind is not self._kind:
             yield from self._end()
         self._kind = kind
@@ -144,6 +173,8 @@ class _Recogniser:
             )
         elif command := origins.command(text):
             yield from self._end()
+            if _ASKS_FOR_FLOWS.search(text):
+                self._asked = line.number, text
             if command.pod:
                 self._here = self._under.in_pod(command.pod)
             elif command.host:
@@ -166,6 +197,20 @@ class _Recogniser:
         for item in objects:
             self._has_found = True
             yield item
+
+    def _unanswered(self, *, is_blank: bool) -> Iterator[Section]:
+        """A question for flows that nothing has been printed on."""
+        if is_blank and _FILE_OF_FLOWS.search(self._lines.name):
+            self._asked = 0, ""
+        if self._asked:
+            yield self._no_flows(self._asked)
+
+    def _no_flows(self, asked: tuple[int, str]) -> Section:
+        """A dump of a bridge that had none, as a section that holds the question."""
+        self._has_found = True
+        return Section(
+            kind=Kind.FLOWS, file=self._lines.name, origin=self._here, lines=(asked,)
+        )
 
     def _end(self) -> Iterator[Section]:
         kind, self._kind = self._kind, None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from itertools import groupby
+from itertools import groupby, islice
 from typing import TYPE_CHECKING, TypeAlias
 
 import yaml
@@ -17,6 +17,10 @@ _Base: TypeAlias = "type[yaml.SafeDumper]"
 
 _NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
 """What go-yaml reads as a number, PyYAML's own dumper does not always quote."""
+
+
+_AT_ONCE = 10
+"""Objects that a dumper is made for; making one takes as long as an object."""
 
 
 def _dumper() -> type[yaml.SafeDumper]:
@@ -52,10 +56,16 @@ def yaml_text(objects: Iterable[Made], heading: str) -> Iterator[str]:
             yield separator + _dumped(first.values, dumper)
         else:
             yield f"{separator}apiVersion: v1\nitems:\n"
-            for made in (first, *others):
-                yield _dumped([made.values], dumper)
+            rest = iter([first.values, *(made.values for made in others)])
+            while some := list(islice(rest, _AT_ONCE)):
+                yield _dumped(some, dumper)
             yield "kind: List\n"
         separator = "---\n"
+
+
+def as_yaml(value: object) -> str:
+    """One value as ``oc get -o yaml`` prints it."""
+    return _dumped(value, _dumper())
 
 
 def _dumped(value: object, dumper: type[yaml.SafeDumper]) -> str:

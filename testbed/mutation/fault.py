@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
+from testbed.faults.fault import Programming
 from testbed.openflow import Table
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class OtherActions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FlowFault:
+class FlowFault(Programming):
     """One flow of a node's br0 is another or missing.
 
     Attributes:
@@ -150,13 +151,9 @@ class FlowFault:
             if edited is not None:
                 yield edited
 
-    def rules(self, computed: str) -> str:
-        """The rules, which are as they should be."""
-        return computed
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RuleFault:
+class RuleFault(Programming):
     """One rule of a node's iptables is another, or missing where ``new`` is empty.
 
     Attributes:
@@ -180,10 +177,6 @@ class RuleFault:
         """Whether a scenario failed for the rule's name alone; rules have none."""
         del failure
         return False
-
-    def flows(self, computed: Sequence[Flow]) -> tuple[Flow, ...]:
-        """The flows, which are as they should be."""
-        return tuple(computed)
 
     def rules(self, computed: str) -> str:
         """The rules with the fault."""

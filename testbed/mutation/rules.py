@@ -12,7 +12,6 @@ missed; nor is an ACCEPT after which nothing is left that would do anything.
 from __future__ import annotations
 
 import re
-import shlex
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from testbed.errors import CommandError
 from testbed.mutation.mutant import Operator
+from testbed.netfilter.difference import rule_differences, rule_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +30,7 @@ _HASHED = re.compile(r"\b(KUBE-(?:SVC|SEP|FW|XLB|HP))-[A-Z2-7]{16}\b")
 _ADDRESS = re.compile(r"\b\d+\.\d+\.\d+\.\d+(?:/32)?(?::\d+)?(?![\d/])")
 _OF_SERVICE = re.compile(r"(?<=[\" ])[\w.-]+/[\w.-]+:[\w-]*")
 _OF_HOSTPORT = re.compile(r"(?<=\")\S+_\S+ hostport \d+")
+_SOURCE_RANGE = re.compile(r"(?<=^-A KUBE-FW-… -s )\S+")
 _VALUE = re.compile(r"(--(?:dport|probability|seconds)) \S+")
 _BALANCING = re.compile(r"(?<=Balancing rule )\d+")
 _EGRESS_MARK = re.compile(r"0x[0-9a-f]{5,}")
@@ -37,7 +38,6 @@ _PROTOCOL = re.compile(r"-([pm]) (?:tcp|udp)\b")
 _MARKS = {"0x1/0x1": "0x8000/0x8000", "0x8000/0x8000": "0x1/0x1"}
 _SET_MARK = re.compile(r"(--(?:set-xmark|mark)) (0x[0-9a-f]+)(/0x[0-9a-f]+)?")
 _PASSIVE = {"", "ACCEPT", "RETURN"}
-_FIRST_OPTIONS = {"-s", "-d", "-i", "-o", "-p"}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -65,6 +65,7 @@ class Rule:
             (_OF_HOSTPORT, "… hostport …"),
             (_OF_SERVICE, "…"),
             (_ADDRESS, "…"),
+            (_SOURCE_RANGE, "…"),
             (_VALUE, r"\1 …"),
             (_BALANCING, "…"),
             (_EGRESS_MARK, "0x…"),
@@ -87,7 +88,7 @@ class Ruleset:
     def chains(self) -> Mapping[tuple[str, str], Sequence[Rule]]:
         """The rules of each chain, by table and chain, in order."""
         chains: dict[tuple[str, str], list[Rule]] = defaultdict(list)
-        for table, line in _lines(self.text):
+        for table, line in rule_lines(self.text):
             rule = Rule(table, line)
             chains[table, rule.chain].append(rule)
         return chains
@@ -117,7 +118,7 @@ class Ruleset:
         """
         counts: Counter[Rule] = Counter()
         seen: Counter[tuple[str, str]] = Counter()
-        for table, line in _lines(saved):
+        for table, line in rule_lines(saved):
             found = _COUNTED.fullmatch(line)
             packets, text = (int(found[1]), found[2]) if found else (0, line)
             chain = table, text.split(" ", 2)[1]
@@ -130,15 +131,7 @@ class Ruleset:
 
     def differs_from(self, saved: str) -> list[str]:
         """What ``iptables-save`` tells of that is not here, and the other way round."""
-        wants, has = _canonical_chains(self.text), _canonical_chains(saved)
-        differences: list[str] = []
-        for chain in sorted(wants.keys() | has.keys()):
-            want, have = Counter(wants[chain]), Counter(has[chain])
-            differences += (f"missing: {line}" for line in (want - have).elements())
-            differences += (f"extra: {line}" for line in (have - want).elements())
-            if want == have and wants[chain] != has[chain]:
-                differences.append(f"in another order: {' '.join(chain)}")
-        return differences
+        return rule_differences(self.text, saved)
 
     def why_equivalent(self, rule: Rule, operator: Operator) -> str:
         """Why nobody could tell that a rule is wrong; empty where somebody could."""
@@ -228,45 +221,3 @@ def rule_changes(
             new=f"{rule.text[: found.start()]}{found[1]} {changed}"
             f"{rule.text[found.end() :]}",
         )
-
-
-def canonical(line: str) -> str:
-    """A rule in words that do not depend on who wrote it.
-
-    ``iptables-save`` puts addresses and interfaces in an order of its own, adds a full
-    mask to marks, and prints a probability as the kernel keeps it.
-    """
-    words = shlex.split(_COUNTED.sub(r"\2", line))
-    first, rest = [], words[2:]
-    while len(rest) > 1 and (rest[0] in _FIRST_OPTIONS or rest[0] == "!"):
-        length = 3 if rest[0] == "!" else 2
-        first.append(tuple(rest[:length]))
-        rest = rest[length:]
-    for place, word in enumerate(rest[:-1]):
-        value = rest[place + 1]
-        if word == "--probability":
-            rest[place + 1] = f"{float(value):.5f}"
-        elif word in ("--set-xmark", "--mark"):
-            rest[place + 1] = value.removesuffix("/0xffffffff")
-    ordered = sorted(first, key=lambda option: option[-2])
-    return " ".join(
-        [*words[:2], *(word for option in ordered for word in option), *rest]
-    )
-
-
-def _canonical_chains(text: str) -> defaultdict[tuple[str, str], list[str]]:
-    chains: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
-    for table, line in _lines(text):
-        rule = canonical(line)
-        chains[table, rule.split(" ", 2)[1]].append(f"{table} {rule}")
-    return chains
-
-
-def _lines(text: str) -> Iterator[tuple[str, str]]:
-    """Yield each rule's line, with the table that it is in."""
-    table = ""
-    for line in text.splitlines():
-        if line.startswith("*"):
-            table = line[1:]
-        elif line.startswith(("-A ", "[")):
-            yield table, line

@@ -21,6 +21,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Self
 
 from testbed.errors import SwitchError
+from testbed.patience import patience
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -52,8 +53,8 @@ class Appctl:
     """
 
     def __init__(self, control_socket: Path, *, timeout: float = _TIMEOUT) -> None:
-        self._path = control_socket
-        self._timeout = timeout
+        self.path = control_socket
+        self._timeout = patience(timeout)
         self._poll = select.poll()
         self._lanes: list[_Lane] = []
         self._asked = 0
@@ -152,14 +153,14 @@ class Appctl:
         return request.reply
 
     def _lost(self, command: str, error: OSError) -> SwitchError:
-        return SwitchError(f"{command} on {self._path}: {error}")
+        return SwitchError(f"{command} on {self.path}: {error}")
 
     def _open_lane(self) -> None:
         try:
-            self._lanes.append(_Lane(self._path, self._poll))
+            self._lanes.append(_Lane(self.path, self._poll))
         except OSError as error:
             raise SwitchError(
-                f"no ovs-vswitchd answers on {self._path}: {error.strerror}"
+                f"no ovs-vswitchd answers on {self.path}: {error.strerror}"
             ) from error
 
 

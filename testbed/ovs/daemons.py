@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from testbed.errors import DeadlineError, PrerequisiteError, SwitchError
-from testbed.process import run, wait_until
+from testbed.process import end, run, runs, spawn, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -107,6 +107,7 @@ def start_daemons(
     daemons = SwitchDaemons(run_dir=run_dir)
     shutil.copyfile(database, run_dir / "conf.db")
     with contextlib.ExitStack() as stack:
+        stack.callback(_end_restarted, daemons)
         stack.enter_context(
             _daemon(
                 daemons,
@@ -123,17 +124,81 @@ def start_daemons(
         stack.enter_context(
             _daemon(
                 daemons,
-                [
-                    *enter,
-                    "ovs-vswitchd",
-                    *_common_options(run_dir, "ovs-vswitchd"),
-                    *options,
-                    f"unix:{daemons.database_socket}",
-                ],
+                _vswitchd_argv(daemons, enter, options),
                 ready=run_dir / "ovs-vswitchd.pid",
             )
         )
         yield daemons
+
+
+def kill_vswitchd(daemons: SwitchDaemons) -> None:
+    """Kill ovs-vswitchd, as a crash would; on return it is gone.
+
+    Its pid file and its control socket stay behind.
+
+    Raises:
+        SwitchError: it does not run.
+    """
+    daemons.check()
+    end(daemons.vswitchd_pid)
+
+
+def restart_vswitchd(daemons: SwitchDaemons, *, enter: Sequence[str] = ()) -> None:
+    """Start ovs-vswitchd again where it was killed, and return when it serves.
+
+    Bridges and ports are as OVSDB has them; there are no flows. It outlives this
+    process, and ends with the daemons that were started first.
+
+    Args:
+        daemons: where; ovsdb-server must run there.
+        enter: what to put before its command line.
+
+    Raises:
+        SwitchError: it did not come up.
+    """
+    pid_file = daemons.run_dir / "ovs-vswitchd.pid"
+    stale = daemons.control_socket
+    pid_file.unlink()
+    stale.unlink(missing_ok=True)
+    log = daemons.run_dir / "ovs-vswitchd.words"
+    child = spawn(
+        _vswitchd_argv(daemons, enter, ()),
+        output=log,
+        environment={**os.environ, "OVS_RUNDIR": str(daemons.run_dir)},
+    )
+    try:
+        wait_until(
+            lambda: (
+                (pid_file.exists() and daemons.control_socket.exists())
+                or not runs(child)
+            ),
+            timeout=_START_TIMEOUT,
+            what=f"{pid_file} exists",
+        )
+    except DeadlineError as error:
+        raise SwitchError(str(error)) from error
+    if not pid_file.exists():
+        raise SwitchError(f"ovs-vswitchd did not start again: {log.read_text()}")
+
+
+def _vswitchd_argv(
+    daemons: SwitchDaemons, enter: Sequence[str], options: Sequence[str]
+) -> list[str]:
+    return [
+        *enter,
+        "ovs-vswitchd",
+        *_common_options(daemons.run_dir, "ovs-vswitchd"),
+        *options,
+        f"unix:{daemons.database_socket}",
+    ]
+
+
+def _end_restarted(daemons: SwitchDaemons) -> None:
+    """End the ovs-vswitchd that is there, if it is another than was started first."""
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        pid = daemons.vswitchd_pid
+        if runs(pid, f"--log-file={daemons.run_dir / 'ovs-vswitchd'}.log"):
+            end(pid)
 
 
 def _common_options(run_dir: Path, program: str) -> list[str]:

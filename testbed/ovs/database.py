@@ -18,6 +18,7 @@ from ovs.db import idl
 
 from testbed.errors import SwitchError
 from testbed.ovs.daemons import SCHEMA
+from testbed.patience import patience
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -165,6 +166,53 @@ def set_hardware_address(database_socket: Path, bridge: str, mac: str) -> None:
         _wait_for_vswitchd(database)
 
 
+def interface_options(database_socket: Path, name: str) -> dict[str, str]:
+    """The ``options`` of a running switch's interface.
+
+    Raises:
+        SwitchError: the database does not answer, or has no such interface.
+    """
+    with _connected(database_socket) as database:
+        return dict(_row(database, "Interface", name).options)
+
+
+def set_interface_options(
+    database_socket: Path, name: str, options: Mapping[str, str]
+) -> None:
+    """Give a running switch's interface these ``options`` and no others.
+
+    Raises:
+        SwitchError: the database or ovs-vswitchd refused them.
+    """
+    with _connected(database_socket) as database:
+        transaction = idl.Transaction(database)
+        row = _row(database, "Interface", name)
+        row.options = dict(options)
+        _commit(database, transaction)
+        _wait_for_vswitchd(database)
+        if row.error:
+            raise SwitchError(f"interface {name}: {row.error[0]}")
+
+
+def set_interface_mtu(database_socket: Path, name: str, mtu: int | None) -> int | None:
+    """Ask for another MTU of an interface, in bytes; ``None`` leaves it to OVS.
+
+    Returns:
+        What was asked for before.
+
+    Raises:
+        SwitchError: the database or ovs-vswitchd refused it.
+    """
+    with _connected(database_socket) as database:
+        transaction = idl.Transaction(database)
+        row = _row(database, "Interface", name)
+        before: list[int] = row.mtu_request
+        row.mtu_request = [] if mtu is None else [mtu]
+        _commit(database, transaction)
+        _wait_for_vswitchd(database)
+        return before[0] if before else None
+
+
 @contextlib.contextmanager
 def _connected(database_socket: Path) -> Iterator[Any]:
     helper = idl.SchemaHelper(schema_json=json.loads(_schema()))
@@ -230,10 +278,11 @@ def _run_until(
     The poll is short because the library misses its first wake-up: measured, 100 ms
     lost per connection with a poll of 100 ms.
     """
-    deadline = time.monotonic() + _TIMEOUT
+    timeout = patience(_TIMEOUT)
+    deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:
-            raise SwitchError(f"waited {_TIMEOUT:g} s in vain for {what}")
+            raise SwitchError(f"waited {timeout:g} s in vain for {what}")
         database.run()
         poller = ovs.poller.Poller()
         database.wait(poller)

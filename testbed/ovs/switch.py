@@ -15,6 +15,7 @@ from testbed.errors import (
     SwitchError,
 )
 from testbed.openflow import DumpedFlow, Flow, parse_dump
+from testbed.patience import patience
 from testbed.process import run
 
 if TYPE_CHECKING:
@@ -48,10 +49,18 @@ class Switch:
             return run(argv, stdin=stdin, timeout=_TIMEOUT)
         except DeadlineError as error:
             raise SwitchError(
-                f"ovs-vswitchd of {self.run_dir.name} says nothing for {_TIMEOUT:g} s"
+                f"ovs-vswitchd of {self.run_dir.name} says nothing "
+                f"for {patience(_TIMEOUT):g} s"
             ) from error
         except CommandError as error:
             raise SwitchError(str(error)) from error
+
+    def answers(self) -> bool:
+        """Whether the bridge is there, and takes orders."""
+        with contextlib.suppress(SwitchError):
+            self._ofctl("show", self._address)
+            return True
+        return False
 
     def set_fragment_handling(self, mode: str) -> None:
         """Say how fragments are matched; 3.11 sets ``nx-match`` (ovs-ofctl(8))."""
@@ -71,6 +80,14 @@ class Switch:
         except SwitchError as error:
             raise FlowRejectedError(str(error)) from error
 
+    def add_flow(self, flow: Flow) -> None:
+        """Add this flow, in the place of one with the same table and selector.
+
+        Raises:
+            SwitchError: Open vSwitch refused it.
+        """
+        self._ofctl("add-flow", self._address, str(flow))
+
     def delete_flow(self, flow: Flow) -> None:
         """Delete exactly this flow; the fault that proves a scenario's check."""
         selector = f"table={int(flow.table)},{flow.selector}".rstrip(",")
@@ -79,7 +96,7 @@ class Switch:
     @contextlib.contextmanager
     def with_flow(self, flow: Flow) -> Iterator[None]:
         """Have one more flow for the length of a ``with`` block."""
-        self._ofctl("add-flow", self._address, str(flow))
+        self.add_flow(flow)
         try:
             yield
         finally:
@@ -92,7 +109,7 @@ class Switch:
         try:
             yield
         finally:
-            self._ofctl("add-flow", self._address, str(flow))
+            self.add_flow(flow)
 
     def dump_flows(self) -> tuple[DumpedFlow, ...]:
         """Every flow with its counters and cookie."""

@@ -32,11 +32,12 @@ def pod_flows(cluster: Cluster, node: HostSubnet) -> Iterator[Flow]:
     tracks_connections = cluster.network.plugin.tracks_connections
     for pod in cluster.pods_on(node):
         if pod.ofport is not None:
-            vnid = cluster.vnid(pod.namespace)
-            yield from _from_pod(pod, ofport=pod.ofport, vnid=vnid)
-            yield from _to_pod(pod, ofport=pod.ofport, vnid=vnid)
-            if tracks_connections:
-                yield _via_service(pod, vnid=vnid)
+            yield from flows_of_pod(
+                pod,
+                ofport=pod.ofport,
+                vnid=cluster.vnid(pod.namespace),
+                tracks_connections=tracks_connections,
+            )
     if tracks_connections:
         yield from _commits(cluster)
         yield table_miss(Table.FROM_POD_VIA_SERVICE)
@@ -44,6 +45,16 @@ def pod_flows(cluster: Cluster, node: HostSubnet) -> Iterator[Flow]:
     yield table_miss(Table.FROM_POD_CONNTRACK, goto(Table.ROUTING))
     yield table_miss(Table.ARP_TO_LOCAL_POD)
     yield table_miss(Table.IP_TO_LOCAL_POD)
+
+
+def flows_of_pod(
+    pod: Pod, *, ofport: int, vnid: int, tracks_connections: bool
+) -> Iterator[Flow]:
+    """Yield the flows of one pod, which has that port and that VNID."""
+    yield from _from_pod(pod, ofport=ofport, vnid=vnid)
+    yield from _to_pod(pod, ofport=ofport, vnid=vnid)
+    if tracks_connections:
+        yield _via_service(pod, vnid=vnid)
 
 
 def _from_pod(pod: Pod, *, ofport: int, vnid: int) -> Iterator[Flow]:

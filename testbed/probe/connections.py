@@ -9,12 +9,12 @@ from testbed.errors import SwitchError
 from testbed.ovs import Appctl, SwitchDaemons
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
     from types import TracebackType
 
 _PATIENCE = 2.0
-"""Seconds in which a daemon that is alive says its version, on any machine."""
+"""Seconds in which a daemon that is alive says its version."""
 
 
 class Connections:
@@ -59,21 +59,18 @@ class Connections:
             with contextlib.suppress(SwitchError):
                 yield node, self.of(node)
 
-    def all(self) -> Iterator[tuple[str, Appctl]]:
-        """Yield every node with its connection.
+    def forget(self, doubtful: Collection[str] = ()) -> None:
+        """Try again those that did not answer, and those that were restarted.
 
-        Raises:
-            SwitchError: one is dead, or hangs.
+        Nodes that are ``doubtful`` must say once more that they are alive.
         """
-        for node in self._run_dirs:
-            yield node, self.of(node)
-
-    def forget(self) -> None:
-        """Try again those that did not answer: they may have been restarted."""
         self._failed.clear()
+        for node, appctl in list(self._open.items()):
+            if node in doubtful or appctl.path != self._socket(node):
+                self._open.pop(node).close()
 
     def _opened(self, node: str) -> Appctl:
-        socket = SwitchDaemons(run_dir=self._run_dirs[node]).control_socket
+        socket = self._socket(node)
         try:
             with Appctl(socket, timeout=_PATIENCE) as ping:
                 ping("version")
@@ -81,3 +78,6 @@ class Connections:
             self._failed[node] = error
             raise
         return Appctl(socket)
+
+    def _socket(self, node: str) -> Path:
+        return SwitchDaemons(run_dir=self._run_dirs[node]).control_socket

@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from testbed.emulation import echo
+from testbed.patience import patience
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -59,12 +60,12 @@ def ask(
     Raises:
         OSError: nobody answers, or somebody refuses.
     """
-    patience = _PATIENCE.get()
+    seconds = patience(_PATIENCE.get())
 
     def converse() -> str:
         kind = socket.SOCK_DGRAM if udp else socket.SOCK_STREAM
         with socket.socket(socket.AF_INET, kind) as client:
-            client.settimeout(patience)
+            client.settimeout(seconds)
             client.connect((str(ip), port))
             client.sendall(question.encode())
             return client.recv(_LONGEST).decode()

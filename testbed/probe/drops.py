@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from testbed.patience import patience
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -43,7 +45,7 @@ def dropped_since(
         before: what they had counted.
         timeout: seconds to wait for the first, as counters may lag behind.
     """
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + patience(timeout)
     while True:
         drops: dict[Where, int] = {
             Drop(node, int(flow.table), flow.selector): n_packets

@@ -20,6 +20,16 @@ from testbed.model import Outcome, Transport
 from testbed.netfilter import KernelPacket
 from testbed.openflow import flow_differences, parse_dump
 from testbed.pipeline import node_flows
+from testbed.probe.conditions import (
+    examine_egress_ips,
+    examine_links,
+    examine_names,
+    examine_neighbours,
+    examine_rules,
+    examine_tunnel_neighbours,
+    known_macs,
+    wrong_options,
+)
 from testbed.probe.kernels import LiveKernels
 from testbed.verdict.facts import Fact, Kind
 
@@ -40,13 +50,22 @@ def examine(live: LiveCluster, names: Collection[str]) -> tuple[Fact, ...]:
     """What is wrong with these machines; unknown ones are passed over."""
     kernels = LiveKernels()
     ports = _switch_ports(live.objects)
+    macs = known_macs(live.objects)
     found: list[Fact] = []
     for node in live.nodes:
         if node.name in names:
-            found += _of_node(live, node, kernels[node.name], ports)
+            kernel = kernels[node.name]
+            found += _of_node(live, node, kernel, ports)
+            found += examine_links(live, node)
+            found += examine_egress_ips(live, node, kernel.routes.local_addresses)
+            found += examine_neighbours(node, macs)
+            found += examine_tunnel_neighbours(live, node, macs)
+            found += examine_rules(live, node)
+            found += examine_names(live, node)
     for pod in live.pods:
         if pod.name in names:
             found += _of_pod(pod)
+            found += examine_neighbours(pod, macs)
     return tuple(found)
 
 
@@ -124,7 +143,11 @@ def _switch_ports(objects: model.Cluster) -> dict[str, str]:
 
 
 def _tunnel(live: LiveCluster, node: Node, kernel: Kernel) -> Iterator[Fact]:
-    """Whether what peers send by VXLAN comes as far as br0."""
+    """Whether what peers send by VXLAN comes as far as br0, and the other way round."""
+    if wrong := wrong_options(node):
+        text = f"vxlan0 is set up otherwise: {wrong}"
+        yield Fact(machine=node.name, kind=Kind.TUNNEL, text=text)
+        return
     for peer in live.objects.peers(live.objects.node(node.name)):
         blocked = (
             _blocked_by_rules(peer.host_ip, node, kernel)
@@ -134,7 +157,14 @@ def _tunnel(live: LiveCluster, node: Node, kernel: Kernel) -> Iterator[Fact]:
         if blocked:
             text = f"VXLAN (UDP {node.vxlan_port}) does not come in: {blocked}"
             yield Fact(machine=node.name, kind=Kind.TUNNEL, text=text)
-            return
+            break
+    for peer in live.objects.peers(live.objects.node(node.name)):
+        if live.datapath == Datapath.NETDEV and (
+            blocked := _blocked_on_the_way_out(live, peer.host_ip, node)
+        ):
+            text = f"VXLAN (UDP {node.vxlan_port}) does not go out: {blocked}"
+            yield Fact(machine=node.name, kind=Kind.TUNNEL, text=text)
+            break
 
 
 def _blocked_by_rules(peer: IPv4Address, node: Node, kernel: Kernel) -> str:
@@ -161,13 +191,31 @@ def _blocked_by_bridge(live: LiveCluster, peer: IPv4Address, node: Node) -> str:
     with suppress(SwitchError):
         trace = live.appctl(node)("ofproto/trace", "eth0", packet)
         if "tnl_pop" not in trace:
-            flows = [
-                line.strip()
-                for line in trace.splitlines()
-                if line.lstrip()[:1].isdigit() and ". " in line
-            ]
-            return f"bridge eth0 drops it by {flows[-1] if flows else 'no flow'}"
+            return f"bridge eth0 drops it by {_last_flow(trace)}"
     return ""
+
+
+def _blocked_on_the_way_out(live: LiveCluster, peer: IPv4Address, node: Node) -> str:
+    """What goes into a tunnel enters that bridge as if its own kernel had sent it."""
+    packet = (
+        f"in_port=LOCAL,dl_src={node.wire_mac},dl_dst={underlay_mac(peer)},udp,"
+        f"nw_src={node.ip},nw_dst={peer},udp_src={_EPHEMERAL},"
+        f"udp_dst={node.vxlan_port},nw_ttl=64"
+    )
+    with suppress(SwitchError):
+        trace = live.appctl(node)("ofproto/trace", "eth0", packet)
+        if trace.rstrip().endswith("Datapath actions: drop"):
+            return f"bridge eth0 drops it by {_last_flow(trace)}"
+    return ""
+
+
+def _last_flow(trace: str) -> str:
+    flows = [
+        line.strip()
+        for line in trace.splitlines()
+        if line.lstrip()[:1].isdigit() and ". " in line
+    ]
+    return flows[-1] if flows else "no flow"
 
 
 def _of_pod(pod: Pod) -> Iterator[Fact]:

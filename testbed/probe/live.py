@@ -6,9 +6,12 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from testbed.emulation import machines
-from testbed.emulation.changes import break_node, change_cluster, mend_node
+from testbed.emulation.changes import change_cluster
 from testbed.errors import NotFoundError
+from testbed.faults import ledger
+from testbed.faults.injection import clear, inject
 from testbed.ovs import Counters
+from testbed.patience import patience
 from testbed.probe.connections import Connections
 from testbed.probe.inventory import Inventory
 from testbed.probe.packets import marked
@@ -26,7 +29,8 @@ if TYPE_CHECKING:
     from scapy.packet import Packet
 
     from testbed import model
-    from testbed.emulation.changes import Fault
+    from testbed.emulation.programming import Fault
+    from testbed.faults.injection import Injected
     from testbed.openflow import Flow, Table
     from testbed.ovs import Appctl
     from testbed.probe.claims import Claim
@@ -49,6 +53,7 @@ class LiveCluster(Inventory):
         sent: what the scenario has sent, controls included.
         claims: what it claimed of that.
         verdicts: what its questions (``probe``) were answered.
+        suffered: what was wrong with it on purpose since the scenario began.
         became: what the cluster has been since the scenario began, the latest last.
         patience: seconds a delivered packet may take; a loaded machine is slow, but
             never as slow as that.
@@ -64,15 +69,17 @@ class LiveCluster(Inventory):
     ) -> None:
         super().__init__(topology, places)
         self.recorder = recorder
-        self.patience = 3.0
+        self.patience = patience(3.0)
         self.connections = connections
         self._built = topology
-        self._fault: Fault | None = None
+        self._faults: tuple[Injected, ...] = ()
+        self._loose: set[int] = set()
         self._origins: tuple[Topology, Origins] | None = None
         self.before_change: list[Callable[[], None]] = []
         self.sent: list[Sent] = []
         self.claims: list[Claim] = []
         self.verdicts: list[Verdict] = []
+        self.suffered: list[Fault] = []
         self.became = [topology]
         self._hit_before: dict[tuple[str, Flow], int] = {}
         self.baseline = {
@@ -98,7 +105,9 @@ class LiveCluster(Inventory):
             recorder = stack.enter_context(Recorder(places.taps))
             run_dirs = {node.name: node.switch.run_dir for node in places.nodes}
             connections = stack.enter_context(Connections(run_dirs))
-            yield cls(topology, places, recorder, connections)
+            live = cls(topology, places, recorder, connections)
+            live._faults = ledger.standing()
+            yield live
 
     @property
     def datapath(self) -> str:
@@ -154,17 +163,25 @@ class LiveCluster(Inventory):
             self.become(before)
 
     def restore(self) -> None:
-        """Make it again what it was built as."""
+        """Make it again what it was built as, without the faults injected since.
+
+        Those of a block that has not ended (``broken``) stay until it has.
+        """
+        for injected in reversed(self._faults):
+            if injected.number in self._loose:
+                self.clear(injected.fault)
         self.become(self._built)
+
+    def keep(self) -> None:
+        """Have what is wrong with it now stay, whatever is restored."""
+        self._loose.clear()
 
     def become(self, topology: Topology) -> None:
         """Make it another cluster with the same nodes."""
         if topology is self.topology:
             return
-        self._hit_before = self._hit()
-        for look in self.before_change:
-            look()
-        change_cluster(self.objects, topology.cluster, fault=self._fault)
+        self._note_hits()
+        change_cluster(self.objects, topology.cluster, faults=self.faults)
         had = self.places.taps
         running = {machine.name: machine for machine in machines.load()}
         places = Places.open(topology.cluster, running, already=had)
@@ -175,27 +192,84 @@ class LiveCluster(Inventory):
         self.became.append(topology)
         self.baseline = self.read_counters()
 
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """What is wrong with it on purpose, in the order in which it came."""
+        return tuple(item.fault for item in self._faults)
+
     @contextlib.contextmanager
     def broken(self, fault: Fault) -> Iterator[None]:
         """Have a fault in one node for a ``with`` block, whatever is applied in it.
 
-        After the block the cluster is what it was before it, and the node is programmed
-        as it should be.
+        Blocks nest. After the block the cluster is what it was before it, and the node
+        is programmed as it should be, but for the faults of blocks around it.
 
         Raises:
+            NotFoundError: the cluster lacks what the fault is about.
+            PrerequisiteError: this machine's kernel cannot do it.
             FlowRejectedError, CommandError: the node does not take the fault.
         """
         before = self.topology
-        self._fault = fault
+        injected = self._inject(fault)
         try:
-            break_node(self.objects, fault)
-            self.baseline = self.read_counters()
             yield
         finally:
-            self._fault = None
+            self.clear(injected.fault)
             self.become(before)
-            mend_node(self.objects, fault)
-            self.baseline = self.read_counters()
+
+    def inject(self, fault: Fault) -> Fault:
+        """Have a fault in one node until it is cleared, or the scenario has ended.
+
+        Returns:
+            The same with all names in full, for ``clear``.
+
+        Raises:
+            NotFoundError: the cluster lacks what the fault is about.
+            EmulationError: it is there already.
+            PrerequisiteError: this machine's kernel cannot do it.
+            FlowRejectedError, CommandError, SwitchError: the node does not take it.
+        """
+        injected = self._inject(fault)
+        self._loose.add(injected.number)
+        return injected.fault
+
+    def _inject(self, fault: Fault) -> Injected:
+        self._note_hits()
+        self._faults = inject(self.objects, self._faults, fault)
+        injected = self._faults[-1]
+        self.suffered.append(injected.fault)
+        self._look_again()
+        return injected
+
+    def clear(self, fault: Fault) -> None:
+        """Undo what a fault has done, exactly; other faults stay.
+
+        Raises:
+            NotFoundError: it is not there.
+        """
+        gone = next((item for item in self._faults if item.fault is fault), None)
+        if gone is None:
+            raise NotFoundError(f"there is no such fault: {fault}")
+        self._note_hits()
+        self._faults = clear(self.objects, self._faults, gone)
+        self._loose.discard(gone.number)
+        self._look_again()
+
+    def _note_hits(self) -> None:
+        """Keep what was counted, before a change that takes counters away."""
+        self._hit_before = self._hit()
+        for look in self.before_change:
+            look()
+
+    def _look_again(self) -> None:
+        """Count anew, and by connections to what runs now."""
+        self.connections.forget(self._deaf)
+        self.baseline = self.read_counters()
+
+    @property
+    def _deaf(self) -> set[str]:
+        """The nodes whose ovs-vswitchd does not answer, on purpose."""
+        return {fault.node for fault in self.faults if fault.deaf}
 
     def send(
         self, sender: Place | Tap, packet: Packet, *, control: bool = False
@@ -272,8 +346,19 @@ class LiveCluster(Inventory):
             self._gateway.configure_links(f"route del {route}")
 
     def read_counters(self) -> dict[str, Counters]:
-        """What every flow of every node has counted up to now."""
-        return {name: Counters.read(appctl) for name, appctl in self.connections.all()}
+        """What every flow of every node has counted up to now.
+
+        Nodes that are deaf on purpose (``broken``) are left out.
+
+        Raises:
+            SwitchError: another one's ovs-vswitchd is dead, or hangs.
+        """
+        deaf = self._deaf
+        return {
+            node.name: Counters.read(self.connections.of(node.name))
+            for node in self.nodes
+            if node.name not in deaf
+        }
 
     def hits(self, node: Node, table: Table, flow: str) -> int:
         """How many packets have hit a flow since the scenario began.
@@ -314,6 +399,7 @@ class LiveCluster(Inventory):
         """Forget what earlier scenarios sent, saw and counted."""
         self.connections.forget()
         self.verdicts.clear()
+        self.suffered.clear()
         self._hit_before = {}
         self.sent.clear()
         self.claims.clear()

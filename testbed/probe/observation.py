@@ -34,6 +34,7 @@ from testbed.emulation.neighbours import (
 from testbed.errors import DeadlineError
 from testbed.garbage import without_collecting
 from testbed.model import Outcome
+from testbed.patience import patience
 from testbed.probe.answers import Answer
 from testbed.probe.batches import batches
 from testbed.probe.directory import Directory
@@ -266,8 +267,8 @@ def _observe_batch(
             pump.prove(judge.unproven())
         now = time.monotonic()
         slow = pump.slowest * _SLOWER_THAN_A_CONTROL
-        pump.wait(judge.has_arrived, now + max(settling, slow))
-        pump.wait(judge.is_answered, now + max(_ANSWERING, slow))
+        pump.wait(judge.has_arrived, now + max(patience(settling), slow))
+        pump.wait(judge.is_answered, now + max(patience(_ANSWERING), slow))
         table = neighbour_table()
         doubts = []
         if lost := pump.lost():

@@ -16,6 +16,7 @@ from testbed.emulation.wiring import (
 )
 from testbed.host.names import underlay_mac
 from testbed.ovs import Switch
+from testbed.patience import patience
 from testbed.probe.recorder import Tap
 
 if TYPE_CHECKING:
@@ -59,7 +60,9 @@ class Place:
             OSError: nobody answers, or somebody refuses.
         """
         return self.machine.call(
-            lambda: socket.create_connection((str(ip), port), _CONNECT_TIMEOUT)
+            lambda: socket.create_connection(
+                (str(ip), port), patience(_CONNECT_TIMEOUT)
+            )
         )
 
     def serve(

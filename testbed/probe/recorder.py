@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from testbed.errors import EmulationError
+from testbed.patience import patience
 from testbed.probe.filters import NOTHING, attach_filter, detach_filter
 from testbed.probe.receive import SO_TIMESTAMPNS, Receiver
 
@@ -235,7 +236,7 @@ class Recorder:
             ticket = self._asked
             self._waker.send(b"\0")
             if not self._news.wait_for(
-                lambda: self._answered >= ticket, _BARRIER_TIMEOUT
+                lambda: self._answered >= ticket, patience(_BARRIER_TIMEOUT)
             ):
                 raise EmulationError("the taps are not being read any more")
 

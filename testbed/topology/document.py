@@ -136,7 +136,7 @@ class _Reader:
         if depth > _DEEPEST:
             raise _RefusedError(event, _TOO_DEEP)
         if isinstance(event, yaml.ScalarEvent):
-            return _resolve(event.value) if event.implicit[0] else str(event.value)
+            return resolved(event.value) if event.implicit[0] else str(event.value)
         if isinstance(event, yaml.SequenceStartEvent):
             return self._sequence(depth)
         return self._mapping(depth)
@@ -174,7 +174,7 @@ class _Reader:
         return fields
 
 
-def _resolve(text: str) -> Scalar:
+def resolved(text: str) -> Scalar:
     """What a plain scalar means to go-yaml; timestamps stay strings, as in JSON."""
     if text in _WORDS:
         return _WORDS[text]

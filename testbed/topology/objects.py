@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeAlias, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from testbed.topology import schema
 from testbed.topology.document import Node, plain
@@ -20,6 +20,7 @@ Path: TypeAlias = tuple[int | str, ...]
 """The way to a field: ``("spec", "ports", 0, "port")``."""
 
 T_co = TypeVar("T_co", covariant=True)
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 class Kind(NamedTuple):
@@ -153,8 +154,15 @@ def parse(source: Source, problems: list[Problem]) -> schema.Object | None:
     if version is not None and version not in kind.api_versions:
         text = f"must be {' or '.join(kind.api_versions)}, not {shown(version)}"
         problems.append(source.problem(("apiVersion",), text))
+    return validated(kind.model, source, problems)
+
+
+def validated(
+    model: type[ModelT], source: Source, problems: list[Problem]
+) -> ModelT | None:
+    """Give what was read a model's shape, or say what keeps it from having one."""
     try:
-        return kind.model.model_validate(values)
+        return model.model_validate(plain(source.node))
     except ValidationError as errors:
         problems += [
             source.problem(_path(error), _text(error))

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 
 class Kind(enum.IntEnum):
-    """What a fact is about; the more a packet depends on it, the earlier it comes."""
+    """What a fact is about; the more a packet depends on it, the earlier it comes.
+
+    ``CAPACITY`` is how much, and how large packets, a link takes; ``NAMES`` is DNS.
+    """
 
     DAEMON = 0
     LINK = 1
@@ -19,6 +22,8 @@ class Kind(enum.IntEnum):
     FLOWS = 3
     ADDRESS = 4
     RULES = 5
+    CAPACITY = 6
+    NAMES = 7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -90,6 +90,11 @@ class Verdict:
         """Whether nobody did, and the sender was told."""
         return self.outcome is Outcome.REJECTED
 
+    @property
+    def answered(self) -> bool:
+        """Whether something came back to the sender, if only a refusal."""
+        return self.observed is not None and self.observed.answer is not None
+
     def dropped(self, at: object = None, table: Table | None = None) -> bool:
         """Whether nobody received it and nobody was told.
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from vm.image import Image
 from vm.machine import (
     Descriptors,
     Hardware,
+    kvm_works,
     memory_for_a_machine,
     qemu_argv,
     run,
@@ -28,6 +30,7 @@ HARDWARE = Hardware(architecture="amd64", kvm=False, memory=1024)
 IMAGE = Image(disk=Path("/d"), kernel=Path("/k"), initrd=Path("/i"))
 JOB = Job(argv=["true"], environment={}, fetch=[])
 UP = "testbed: the machine is up"
+CHECKOUT = Path(__file__).parents[2]
 
 # Where the machine's disks and console are, as QEMU finds them: on its command line.
 STAND_IN = r"""#!/usr/bin/env bash
@@ -65,6 +68,55 @@ def answers(status: int) -> str:
         tar -cf "$results" status captures
         rm -rf "$folder"
     """
+
+
+@pytest.mark.parametrize(
+    ("own", "found"),
+    [
+        ({}, "TESTBED_PATIENCE=10"),
+        ({"TESTBED_PATIENCE": "3"}, "TESTBED_PATIENCE=3"),
+    ],
+    ids=["unasked", "as asked"],
+)
+def test_in_a_machine_that_is_emulated_the_testbed_waits_longer(
+    stand_in: Path, tmp_path: Path, own: dict[str, str], found: str
+) -> None:
+    looks = """
+        folder=$(mktemp -d); cd "$folder"
+        mkdir captures; echo 0 >status
+        tar -xOf "$job" job/environment >captures/x
+        tar -cf "$results" status captures
+        rm -rf "$folder"
+    """
+    stand_in.write_text(STAND_IN + looks)
+
+    run(HARDWARE, IMAGE, tmp_path, replace(JOB, environment=own), 60.0)
+
+    environment = (tmp_path / "captures" / "x").read_text()
+    assert environment == f"{found}\0"
+
+
+def test_where_no_machine_can_be_had_that_is_told_by_an_exit_status_of_its_own(
+    tmp_path: Path,
+) -> None:
+    scripts = {"dpkg-query": "exit 1", "apt-get": "exit 100", "sudo": 'exec "$@"'}
+    for name, script in scripts.items():
+        program = tmp_path / name
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+
+    done = subprocess.run(
+        [CHECKOUT / "run", "vm", "--build"],
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    said = done.stderr.splitlines()
+    assert said[0].startswith("installing qemu-system-")
+    assert said[-1] == "vm: what a machine is made with cannot be installed here"
+    assert done.returncode == 3
 
 
 @pytest.mark.parametrize("status", [0, 3])
@@ -212,6 +264,21 @@ def test_a_machine_has_no_network_and_listens_nowhere(architecture: str) -> None
 
 def test_a_machine_leaves_the_image_as_it_is() -> None:
     assert "file=/d,snapshot=on" in argv()
+
+
+def test_a_kvm_that_runs_only_kernels_made_for_it_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device, pvm = tmp_path / "kvm", tmp_path / "kvm_pvm"
+    device.touch()
+    monkeypatch.setattr("vm.machine._KVM", device)
+    monkeypatch.setattr("vm.machine._PVM", pvm)
+    monkeypatch.setattr("vm.machine.fcntl.ioctl", lambda *_: 12)
+    assert kvm_works()
+
+    pvm.mkdir()
+
+    assert not kvm_works()
 
 
 def test_a_machine_is_emulated_where_there_is_no_kvm() -> None:

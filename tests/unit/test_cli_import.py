@@ -48,7 +48,7 @@ def test_a_dump_becomes_a_topology_that_the_other_commands_take(
     flows = capsys.readouterr().out
 
     assert said.out.startswith(f"{LIVE}: 4 nodes (flows of 1), 2 pods, 2 services")
-    assert "type: testbed up -t" in said.err
+    assert said.err.endswith(f"type: testbed up {tmp_path}/out --replay\n")
     assert len(flows.splitlines()) == len(LIVE.read_text().splitlines())
 
 

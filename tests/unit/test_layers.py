@@ -24,11 +24,13 @@ MAY_IMPORT = {
     "pipeline": {"errors", "model", "openflow", "egress"},
     "host": {"errors", "model", "openflow", "egress"},
     "netfilter": {"errors", "model"},
-    "importing": {"errors", "model", "openflow", "topology", "egress", "pipeline"},
+    "importing": {
+        *("errors", "garbage", "model", "openflow", "topology", "egress", "pipeline"),
+    },
     # Not pure: it breaks the cluster that it is given, by what ``probe`` can do alone.
     "mutation": {
         *("errors", "model", "openflow", "pipeline", "host", "coverage", "probe"),
-        "pytest_plugin",
+        *("faults", "netfilter", "pytest_plugin"),
     },
 }
 """What each part that is pure may use of the testbed besides itself."""

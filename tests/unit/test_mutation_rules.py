@@ -10,7 +10,8 @@ import pytest
 from testbed.errors import CommandError
 from testbed.host.iptables import node_rules
 from testbed.mutation.mutant import Operator
-from testbed.mutation.rules import Rule, RuleChange, Ruleset, canonical, rule_changes
+from testbed.mutation.rules import Rule, RuleChange, Ruleset, rule_changes
+from testbed.netfilter.difference import canonical
 from testbed.topology import load
 from testbed.topology.shipped import shipped
 
@@ -130,6 +131,17 @@ def test_networks_make_a_kind() -> None:
 
     assert len({cluster, services, host}) == 3
     assert host == other
+
+
+def test_the_source_ranges_of_a_load_balancer_make_none() -> None:
+    admits = "-A KUBE-FW-ABCDEFGHIJKLMNOP -s {} -j KUBE-SVC-ABCDEFGHIJKLMNOP"
+
+    one, other = (
+        Rule("nat", admits.format(sources)).kind
+        for sources in ("198.51.100.0/28", "203.0.113.7/32")
+    )
+
+    assert one == other
 
 
 @pytest.mark.parametrize("rule", [DNAT, CLUSTER_IP, SNAT, BALANCING, HOST_PORT])

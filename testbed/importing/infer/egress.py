@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from testbed.egress import egress_mark
 from testbed.importing.remarks import Place, Sort
+from testbed.openflow import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -162,7 +163,18 @@ def _rules(case: Case) -> dict[int, tuple[Bridge, list[EgressRuleFlow]]]:
         for vnid, rules in bridge.facts.egress_rules.items():
             found[vnid].append((bridge, rules))
     chosen = {}
+    told = sum(
+        1 for _, b in case.bridges if Table.EGRESS_NETWORK_POLICY in b.facts.tables
+    )
     for vnid, candidates in found.items():
+        if len(candidates) * 2 < told:
+            text = (
+                f"{len(candidates)} of {told} nodes have rules in table 101; left out"
+            )
+            subject = f"EgressNetworkPolicy of VNID {vnid}"
+            bridge, rules = candidates[0]
+            case.tell(Sort.CONTRADICTORY, subject, text, bridge.at(rules[0].line))
+            continue
         votes: dict[object, list[Place]] = {}
         for bridge, rules in candidates:
             alike = frozenset(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from testbed.errors import SwitchError
 from testbed.importing.remarks import Place
@@ -38,17 +38,58 @@ _SPELLED_OTHERWISE = re.compile(
 _HAS_NAMES = re.compile(r"in_port=\"?[A-Za-z]|output:\"?[a-zL]")
 _NAMED = re.compile(r"\b(in_port=|output:)\"?([A-Za-z][-\w.]*)\"?(?=[, ]|$)")
 _DURATION = re.compile(r"duration=(\d{1,12}(?:\.\d{1,9})?)s")
+_COUNTED = re.compile(
+    r"\s*(cookie=0x[0-9a-f]{1,16}, )duration=[\d.]{1,22}s, (table=\d{1,3}, )"
+    r"n_packets=\d{1,20}, n_bytes=\d{1,20}, (?:idle_age=\d{1,10}, )?"
+)
+"""What a line begins with; but for its groups it says nothing of which flow it is."""
+
 _FEW = 5
+_MOST_KEPT = 1 << 18
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DumpLine:
+class KnownFlow(NamedTuple):
+    """A flow, its match by field, and the flow's hash, which takes a while."""
+
+    flow: Flow
+    match: Mapping[str, str]
+    hash: int
+
+
+class DumpLine(NamedTuple):
     """A flow, the line it was in, and for how many seconds it had been installed."""
 
     number: int
     text: str
-    flow: Flow
+    known: KnownFlow
     duration: float | None
+
+    @property
+    def flow(self) -> Flow:
+        """The flow itself."""
+        return self.known.flow
+
+
+class FlowReader:
+    """Reads flows, each text once: most flows are the same on every node."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, KnownFlow] = {}
+
+    def read(self, text: str) -> KnownFlow:
+        """The flow that a line of a dump is.
+
+        Raises:
+            SwitchError: it is none.
+        """
+        counted = _COUNTED.match(text)
+        key = f"{counted[1]}{counted[2]}{text[counted.end() :]}" if counted else text
+        known = self._known.get(key)
+        if known is None:
+            known = _read(text)
+            if len(self._known) < _MOST_KEPT:
+                self._known[key] = known
+        return known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +106,9 @@ class Dump:
         return Place(self.file, self.lines[0].number)
 
 
-def dumps(section: Section, tell: Callable[[int, str], None]) -> Iterator[Dump]:
+def dumps(
+    section: Section, tell: Callable[[int, str], None], reader: FlowReader
+) -> Iterator[Dump]:
     """Yield the dumps that stand one after the other in a section.
 
     No bridge has two flows of one table, priority and match: where one comes again,
@@ -73,17 +116,20 @@ def dumps(section: Section, tell: Callable[[int, str], None]) -> Iterator[Dump]:
     ``tell`` takes the number of a line, and what is wrong with it.
     """
     lines: list[DumpLine] = []
-    known: set[tuple[int, str]] = set()
+    known: set[tuple[int, int, tuple[str, ...]]] = set()
     start_of_tables = 0
-    for line in _lines(section, tell):
-        selector = (int(line.flow.table), line.flow.selector)
-        if lines and line.flow.table < lines[-1].flow.table:
+    last = -1
+    for line in _lines(section, tell, reader):
+        flow = line.known.flow
+        selector = flow.table, flow.priority, flow.match
+        if flow.table < last:
             start_of_tables = len(lines)
+        last = flow.table
         if selector in known:
             end = start_of_tables or len(lines)
             yield _dump(section, lines[:end])
             lines = lines[end:]
-            known = {(int(it.flow.table), it.flow.selector) for it in lines}
+            known = {(i.flow.table, i.flow.priority, i.flow.match) for i in lines}
             start_of_tables = 0
         lines.append(line)
         known.add(selector)
@@ -118,24 +164,32 @@ def numbered(text: str, ports: Mapping[str, int]) -> str:
     return _NAMED.sub(number, text) if _HAS_NAMES.search(text) else text
 
 
-def _lines(section: Section, tell: Callable[[int, str], None]) -> Iterator[DumpLine]:
+def _read(text: str) -> KnownFlow:
+    if not text.strip().isprintable():
+        raise SwitchError("holds control characters")
+    if "actions=" not in text:
+        raise SwitchError("is cut off before its actions")
+    flow = parse_flow(numbered(text, PORTS))
+    match = dict(item.partition("=")[::2] for item in flow.match)
+    return KnownFlow(flow, match, hash(flow))
+
+
+def _lines(
+    section: Section, tell: Callable[[int, str], None], reader: FlowReader
+) -> Iterator[DumpLine]:
     unread = 0
     for number, text in section.lines:
         try:
-            if not text.strip().isprintable():
-                raise SwitchError("holds control characters")  # noqa: TRY301
-            if "actions=" not in text:
-                raise SwitchError("is cut off before its actions")  # noqa: TRY301
-            flow = parse_flow(numbered(text, PORTS))
+            known = reader.read(text)
         except SwitchError as error:
             unread += 1
             if unread <= _FEW:
                 tell(number, f"is no whole flow, and left out: {error}")
             continue
-        if flow.table <= Table.RULE_VERSION:
+        if known.flow.table <= Table.RULE_VERSION:
             found = _DURATION.search(text, 0, 80)
             duration = float(found[1]) if found else None
-            yield DumpLine(number=number, text=text, flow=flow, duration=duration)
+            yield DumpLine(number, text, known, duration)
     if unread > _FEW:
         tell(section.lines[0][0], f"has {unread - _FEW} more lines that are no flow")
 

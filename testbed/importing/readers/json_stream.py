@@ -23,6 +23,9 @@ STARTS = re.compile(r"\{\s*$|\{ ?\"|\[\s*$|\[\s*\{")
 """The line that JSON begins with."""
 
 _WINDOW = 1 << 18
+_FIRST_WINDOW = 1 << 12
+"""Characters read at first: what is too much for one object is put back."""
+
 _LARGEST = 16 << 20
 """Characters of one value."""
 
@@ -48,6 +51,7 @@ class _Json:
         self._line = 0
         self._counted = 0
         self._has_ended = False
+        self._window = _FIRST_WINDOW
 
     def objects(self) -> Iterator[ApiObject]:
         try:
@@ -121,7 +125,7 @@ class _Json:
             else:
                 # A number may go on in what is not read yet.
                 is_number = isinstance(value, int | float)
-                if end == len(self._text) and is_number and self._more(_WINDOW):
+                if end == len(self._text) and is_number and self._more(0):
                     continue
                 self._at = end
                 return value
@@ -133,7 +137,7 @@ class _Json:
             self._at = found.end() if found else self._at
             if self._at < len(self._text):
                 return self._text[self._at]
-            if not self._more(_WINDOW):
+            if not self._more(0):
                 raise _BrokenError("JSON is cut off; what comes before counts")
 
     def _take(self, char: str) -> None:
@@ -151,8 +155,9 @@ class _Json:
             part = f"{line.text}\n" if line.ended else line.text
             parts.append(part)
             count += len(part)
-            if count >= max(wanted, _WINDOW):
+            if count >= max(wanted, self._window):
                 break
+        self._window = min(4 * self._window, _WINDOW)
         self._has_ended = not parts
         self._number()
         self._text = self._text[self._at :] + "".join(parts)

@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from testbed.importing.readers.api import WANTED, ApiObject
+from testbed.importing.readers.block_yaml import block_yaml
 from testbed.importing.remarks import Place
 from testbed.topology.document import plain, read
 
@@ -76,7 +77,7 @@ class _Documents:
                 pass
             elif self._begins_item(line):
                 yield from self._end_item()
-                self._item.append(line)
+                self._item = [line, *self._lines.taken(self._deeper)]
             elif line.text.strip() and _NOISE.match(line.text):
                 pass
             elif line.text.strip() and not _GOES_ON.match(line.text):
@@ -169,6 +170,9 @@ class _Documents:
             return
         for bulky in (_BULKY, _BULKY_FIRST):
             text = bulky.sub(_emptied, text)
+        for value in block_yaml(text) or ():
+            yield value, place
+            return
         problems: list[Problem] = []
         for node in read(text, self._lines.name, problems):
             yield plain(node), place

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from difflib import get_close_matches
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 from pydantic.alias_generators import to_camel
@@ -36,6 +36,8 @@ class Underlay(Object):
     mtu: Annotated[int, between(576, 65485)] = 1450
     quirks: dict[str, bool] = Field(default_factory=dict)
     offline_nodes: list[Name] = Field(default_factory=list)
+    faults: list[dict[str, Any]] = Field(default_factory=list)
+    """What is wrong from the beginning; ``testbed.faults`` knows what fits a kind."""
 
     @field_validator("quirks")
     @classmethod

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from testbed.errors import ImportRefusedError
@@ -257,6 +257,7 @@ _TELLING = [": ", *_WORDS.split()]
 """What some YAML reads as no string."""
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(
         st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=9),
