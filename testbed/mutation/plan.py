@@ -94,6 +94,20 @@ class _NodeFlows:
         """Yield the programs that have this very flow."""
         return (program for program in self.programs if flow in program.members)
 
+    def takers(self, flow: Flow, changed: Flow) -> Iterator[Flow]:
+        """Yield the flows that a flow would take packets from if it were changed.
+
+        In each program by itself: a flow that another program has after it may take
+        all that is left, and hide who gets the packets in this one.
+        """
+        table, match = int(flow.table), Match(changed.match)
+        for program in self.programs:
+            for own in program.tables.get(table, ()):
+                if (own.priority, own.match) == (flow.priority, flow.match):
+                    yield from program.takers(
+                        table, match, below=changed.priority, without=own
+                    )
+
     def at(self, flow: Flow) -> FlowAt:
         """Where it is."""
         return FlowAt(self.name, int(flow.table), flow.selector)
@@ -187,12 +201,8 @@ def _covering(
     changed = change.edit(flow)
     robbed: set[FlowAt] = set()
     if changed is not None and changed.match != flow.match:
-        match = Match(changed.match)
-        takers = node.union.takers(
-            int(flow.table), match, below=changed.priority, without=flow
-        )
-        robbed = {node.at(taker) for taker in takers}
-        if robbed and match.contains(Match(flow.match)):
+        robbed = {node.at(taker) for taker in node.takers(flow, changed)}
+        if robbed and Match(changed.match).contains(Match(flow.match)):
             concerned.clear()  # its own packets fare as before
     ranked = sorted(
         (

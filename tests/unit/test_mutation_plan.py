@@ -168,6 +168,34 @@ def test_who_hits_what_a_wider_match_would_take_could_notice_it(
     assert deleted.sites[0].covering == ("sends",)
 
 
+def test_what_a_wider_match_would_take_is_told_of_the_programs_that_have_the_flow(
+    tenants: Cluster,
+) -> None:
+    """Another program may have a flow above, which takes all that is left."""
+
+    def flow(priority: int, *match: str) -> Flow:
+        actions = ("output:2",) if match else ("drop",)
+        return Flow(table=Table.POLICY, priority=priority, match=match, actions=actions)
+
+    leads = Flow(table=Table.DISPATCH, priority=0, actions=("goto_table:80",))
+    allows, last = flow(150, "ip", "reg0=0x2a", "reg1=0x2b"), flow(0)
+    opens = flow(50, "reg1=0x2b")
+    survey = survey_of(
+        tenants,
+        observation("denies", at("oc-01.test", last)),
+        observation("opens", at("oc-01.test", opens)),
+    )
+    survey.flows["oc-01.test"] = {
+        (leads, opens, last): None,
+        (leads, allows, last): None,
+    }
+
+    wider = of_kind(plan(survey), allows, Operator.WIDENED)
+
+    coverings = {m.change: m.sites[0].covering for m in wider}
+    assert coverings["without reg0=0x2a"] == ("denies",)
+
+
 def test_the_quickest_and_most_specific_scenario_is_run_first(
     tenants: Cluster,
 ) -> None:
