@@ -1,5 +1,6 @@
 """``testbed lab``: learn the SDN in a cluster of your own."""
 
+import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -20,13 +21,16 @@ from testbed.cli.options import JsonOption, NameOption, built_testbed, registry
 from testbed.emulation.registry import DEFAULT_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from testbed.emulation.registry import RunningTestbed
     from testbed.labs.findings import Finding
     from testbed.labs.model import Lab
     from testbed.labs.progress import Progress, State
 
+
+_SIDE_BY_SIDE = 8
+"""Labs that are rehearsed at a time."""
 
 LabArgument = Annotated[
     str,
@@ -272,15 +276,42 @@ def rehearse(
 ) -> None:
     """Try a lab's solutions: the right ones must pass, the wrong ones must not.
 
-    For whoever writes labs. Builds and takes down clusters of its own; exit 1 if a lab
-    is not as it should be.
+    For whoever writes labs. Builds and takes down clusters of its own, of several labs
+    side by side; exit 1 if a lab is not as it should be.
     """
-    from testbed.emulation import sandbox
     from testbed.labs.shelf import all_labs, find_lab
 
     chosen = [find_lab(lab, shelf) for lab in labs] if labs else all_labs(shelf)
+    if len(chosen) > 1:
+        raise typer.Exit(_rehearse_all(chosen))
+    from testbed.emulation import sandbox
+
     program = [sys.executable, "-m", "testbed.labs.rehearsal"]
     raise typer.Exit(sandbox.run([*program, *(str(lab.directory) for lab in chosen)]))
+
+
+def _rehearse_all(labs: "Sequence[Lab]") -> int:
+    """Rehearse labs in a process each, and return the worst exit status.
+
+    They mostly wait for packets that do not come.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    def rehearsed(lab: "Lab") -> subprocess.CompletedProcess[str]:
+        program = [sys.executable, "-m", "testbed", "lab", "rehearse"]
+        return subprocess.run(
+            [*program, f"{lab.directory}/"],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+
+    worst = 0
+    with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+        for done in pool.map(rehearsed, labs):
+            typer.echo(done.stdout, nl=False)
+            worst = max(worst, done.returncode)
+    return worst
 
 
 def _judged(  # noqa: PLR0913 - of one judgement
