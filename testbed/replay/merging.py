@@ -87,8 +87,8 @@ def _key(flow: Flow) -> tuple[int, str]:
 
 def _appended(table: Table, had: Table, marks: Table) -> Table:
     """A table with the testbed's own marks, which a collection of its own has, too."""
-    ours = {rule.text for rule in (*had.rules, *marks.rules)}
-    theirs = [rule for rule in table.rules if rule.text not in ours]
+    ours = {rule.words for rule in (*had.rules, *marks.rules)}
+    theirs = [rule for rule in table.rules if rule.words not in ours]
     return Table(
         policies={**marks.policies, **table.policies}, rules=theirs + marks.rules
     )
@@ -103,29 +103,28 @@ def _merged(was: Table, there: Table, now: Table) -> Table:
         if chain not in now.policies:
             policies.pop(chain, None)
             rules.pop(chain, None)
-        elif chain not in was.policies or _texts(was, chain) != _texts(now, chain):
+        elif chain not in was.policies or _words(was, chain) != _words(now, chain):
             policies.setdefault(chain, now.policies[chain])
             rules[chain] = _changed(was, rules.get(chain, []), now, chain)
     return Table(policies=policies, rules=[r for chain in rules for r in rules[chain]])
 
 
-def _texts(table: Table, chain: str) -> list[str]:
-    return [rule.text for rule in table.of(chain)]
+def _words(table: Table, chain: str) -> list[str]:
+    return [rule.words for rule in table.of(chain)]
 
 
 def _changed(was: Table, there: list[Rule], now: Table, chain: str) -> list[Rule]:
     """A chain with the rules that came, and without those that went."""
-    before, after = _texts(was, chain), _texts(now, chain)
-    gone = [text for text in before if text not in after]
-    texts = {rule.text for rule in there}
-    if chain.startswith(_REWRITTEN) or not texts.issuperset(gone):
+    before, after = _words(was, chain), _words(now, chain)
+    gone = [words for words in before if words not in after]
+    if chain.startswith(_REWRITTEN) or not {r.words for r in there}.issuperset(gone):
         return _placeless(now.of(chain))
-    kept = [rule for rule in there if rule.text not in gone]
+    kept = [rule for rule in there if rule.words not in gone]
     for number, rule in enumerate(now.of(chain)):
-        if rule.text not in before:
+        if rule.words not in before:
             following = after[number + 1 :]
             place = next(
-                (n for n, other in enumerate(kept) if other.text in following),
+                (n for n, other in enumerate(kept) if other.words in following),
                 len(kept),
             )
             kept.insert(place, replace(rule, line=0))

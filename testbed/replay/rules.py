@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from testbed.netfilter.arguments import UnreadableRuleError, split_words
+from testbed.netfilter.difference import canonical
 from testbed.topology.problem import printable
 
 if TYPE_CHECKING:
@@ -40,6 +41,11 @@ class Rule:
     chain: str
     text: str
     line: int = 0
+
+    @property
+    def words(self) -> str:
+        """The same in words that do not depend on who wrote it."""
+        return canonical(self.text)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -253,5 +253,17 @@ def test_a_testbeds_own_marks_are_there_once() -> None:
     assert [line for line in found.splitlines() if line.startswith("-A")] == ours
 
 
+def test_marks_are_known_again_as_iptables_save_spells_them() -> None:
+    ours = [line for line in marks(applied()).splitlines() if line.startswith("-A")]
+    saved = marks(TENANTS).replace(
+        "-i tun0 -d 10.128.0.0/14", "-d 10.128.0.0/14 -i tun0"
+    )
+    assert saved != marks(TENANTS)
+
+    found = replayed(None, rules(TENANTS) + saved).rules(marks(applied()))
+
+    assert [line for line in found.splitlines() if line.startswith("-A")] == ours
+
+
 def test_a_node_without_collected_rules_has_the_computed_ones() -> None:
     assert replayed(None, None).rules(rules(applied())) == rules(applied())
