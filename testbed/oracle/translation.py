@@ -35,9 +35,14 @@ class Target:
 def translation(
     cluster: Cluster, node: HostSubnet, packet: Packet, entry: Entry
 ) -> tuple[Target, ...] | Expectation:
-    """One target is chosen at random; none means that the packet goes on as it is."""
+    """One target is chosen at random; none means that the packet goes on as it is.
+
+    Several services may have one external address. Those without endpoints only refuse
+    what no other has translated.
+    """
     to_node = belongs_to(cluster, node, packet.destination)
-    for front in fronts(cluster, packet, to_node=to_node):
+    meant = fronts(cluster, packet, to_node=to_node)
+    for front in sorted(meant, key=lambda item: not endpoints_of(cluster, item)):
         # From the node itself, an external address is where the network says it is.
         if front.kind is Kind.EXTERNAL_IP and entry is Entry.SELF and not to_node:
             continue

@@ -11,6 +11,7 @@ from testbed.errors import FlowRejectedError, SwitchError
 from testbed.openflow import Flow
 from testbed.ovs import Appctl, Bridge, Counters, Port, configure, start_daemons
 from testbed.ovs.daemons import create_database
+from testbed.process import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +34,14 @@ def flows_of(switch: Switch) -> set[Flow]:
 
 
 def receive_arp(appctl: Appctl) -> None:
+    """Have a packet come in, which another thread of the switch sees to."""
+    before = Counters.read(appctl)
     appctl("netdev-dummy/receive", "web", f"in_port(3),{ARP}")
+    wait_until(
+        lambda: bool(Counters.read(appctl).since(before)),
+        timeout=10.0,
+        what="the packet is counted",
+    )
 
 
 def test_a_database_is_asked_without_ids_made_of_time(

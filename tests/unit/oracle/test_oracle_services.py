@@ -327,6 +327,19 @@ def test_an_external_ip_without_endpoints_is_lost(sub: Asker) -> None:
     assert asker.verdict("shop/web", XIP) == ("dropped", NO_ENDPOINTS)
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_two_services_with_one_external_ip_the_one_with_endpoints_answers(
+    sub: Asker, order: int
+) -> None:
+    """The other has rules that refuse only what is not translated."""
+    asker = serve(sub, "shop/cache", external_ips=(IPv4Address("172.16.1.16"),))
+    (front,) = asker.cluster.services
+    dead = replace(front, name="dead", cluster_ip=IPv4Address("172.30.0.99"))
+    both = asker.having(services=(dead, front)[::order])
+
+    assert both.seen("www", "oc-02") == ["shop/cache 10.129.0.1 0 10.128.0.9:8080"]
+
+
 def balanced(asker: Asker, *endpoints: str, **fields: Any) -> Asker:  # noqa: ANN401
     return serve(
         asker, *endpoints, load_balancer_ips=(IPv4Address("203.0.113.5"),), **fields
