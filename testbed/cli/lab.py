@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from testbed.labs.progress import Progress, State
 
 
-_SIDE_BY_SIDE = 8
+_SIDE_BY_SIDE = 2
 """Labs that are rehearsed at a time."""
 
 LabArgument = Annotated[

@@ -86,16 +86,22 @@ def student(tmp_path: Path) -> Iterator[Student]:
 
 
 @pytest.fixture(scope="module")
-def rehearsal(tmp_path_factory: pytest.TempPathFactory) -> str:
+def rehearsal(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> subprocess.CompletedProcess[str]:
     """What became of every solution of every shipped lab, the wrong ones too."""
-    return Student(tmp_path_factory.mktemp("state"))("lab", "rehearse").stdout
+    return Student(tmp_path_factory.mktemp("state"))("lab", "rehearse")
 
 
 @pytest.mark.parametrize("name", LABS)
-def test_right_solutions_pass_and_wrong_ones_do_not(rehearsal: str, name: str) -> None:
-    lines = [line for line in rehearsal.splitlines() if line.startswith(f"{name}:")]
+def test_right_solutions_pass_and_wrong_ones_do_not(
+    rehearsal: subprocess.CompletedProcess[str], name: str
+) -> None:
+    told = rehearsal.stdout.splitlines()
 
-    assert lines == [f"{name}: as it should be"]
+    lines = [line for line in told if line.startswith(f"{name}:")]
+
+    assert lines == [f"{name}: as it should be"], rehearsal.stderr
 
 
 OFCTL = ("ovs-ofctl", "-O", "OpenFlow13")
