@@ -48,7 +48,8 @@ def run(argv: Sequence[str], *, stdin: str = "", timeout: float = _TIMEOUT) -> s
         raise DeadlineError(
             f"waited {timeout:g} s in vain for {' '.join(argv)} to end"
         ) from error
-    except FileNotFoundError as error:
+    except (FileNotFoundError, PermissionError) as error:
+        # Permission, too: where this user may not look into a directory of PATH.
         raise CommandError(argv, 127, "not installed; type: testbed doctor") from error
     if done.returncode != 0:
         raise CommandError(argv, done.returncode, done.stderr or done.stdout)
@@ -88,7 +89,8 @@ def spawn(
             ],
             setsid=True,
         )
-    except FileNotFoundError as error:
+    except (FileNotFoundError, PermissionError) as error:
+        # Permission, too: where this user may not look into a directory of PATH.
         raise CommandError(argv, 127, "not installed; type: testbed doctor") from error
     finally:
         for descriptor in {null, written}:

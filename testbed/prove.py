@@ -40,7 +40,7 @@ class Red:
     failure: str = ""
 
 
-@dataclass
+@dataclass(eq=False)
 class RedProof:
     """The pytest plugin that breaks what each scenario guards."""
 

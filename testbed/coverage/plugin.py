@@ -33,7 +33,7 @@ _MEASURED = "testbed_measured"
 """The attribute of a report that tells what its scenario hit."""
 
 
-@dataclass
+@dataclass(eq=False)
 class FlowCoverage:
     """The pytest plugin that measures, adds up, tells and judges.
 

@@ -29,7 +29,7 @@ _LONGEST = 80
 """Characters of a parameter."""
 
 
-@dataclass
+@dataclass(eq=False)
 class RunReport:
     """The pytest plugin that keeps what scenarios leave behind, and makes the page."""
 

@@ -197,6 +197,24 @@ def test_flow_coverage_tells_what_was_hit_and_what_never(tmp_path: Path) -> None
     assert status == 0
 
 
+@pytest.mark.parametrize(
+    "options", [["--report", "report"], ["--flow-coverage"], ["--prove-red"]]
+)
+def test_directories_may_have_fixtures_of_their_own(
+    tmp_path: Path, options: list[str]
+) -> None:
+    """Pytest then keeps sets of its plugins, ours among them."""
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "conftest.py").touch()
+        (tmp_path / name / f"test_{name}.py").write_text(DELIVERED)
+
+    status, output = run(tmp_path, "", *options)
+
+    assert "2 passed" in output
+    assert status == 0, output
+
+
 def test_too_little_flow_coverage_fails_the_run(tmp_path: Path) -> None:
     options = ("--flow-coverage-report", "coverage", "--flow-coverage-fail-under", "90")
 
