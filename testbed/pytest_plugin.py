@@ -6,8 +6,6 @@ of the testbed only when a test asks for a cluster.
 
 from __future__ import annotations
 
-import argparse
-import ast
 import contextlib
 import shlex
 import sys
@@ -16,15 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from testbed.pytest_choice import TOPOLOGIES, chosen_topology, parametrize
+from testbed.pytest_detection import wants_cluster
+from testbed.pytest_options import add_options
+
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from testbed.emulation.neighbours import NeighbourTable
     from testbed.probe import LiveCluster
     from testbed.replay.plan import Replay
-
-FIXTURES = frozenset({"cluster", "running_cluster"})
-"""What a test must ask for to be run in a sandbox."""
 
 LIVE = pytest.StashKey["LiveCluster"]()
 """The cluster of an item, from when its fixture has it."""
@@ -38,74 +37,15 @@ _REMARKS = pytest.StashKey[dict[str, tuple[str, ...]]]()
 _OVERFLOWS = pytest.StashKey[int]()
 """How often the machine's ARP table had been full when an item began."""
 
-TOPOLOGIES = {
-    "subnet": "four-node.yaml",
-    "multitenant": "multitenant.yaml",
-    "networkpolicy": "networkpolicy.yaml",
-}
-"""The shipped cluster of each SDN plugin."""
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options of a run."""
-    group = parser.getgroup("testbed", "OpenShift SDN testbed")
-    group.addoption(
-        "--topology",
-        metavar="FILE",
-        help="the cluster to build (default: four-node.yaml, and for scenarios that "
-        "say which plugins they are about, the shipped one of each)",
-    )
-    group.addoption(
-        "--replay",
-        metavar="DIR",
-        help="the cluster to build is what `testbed import` wrote to DIR, with the "
-        "flows and iptables that were collected",
-    )
-    group.addoption(
-        "--datapath",
-        choices=["system", "netdev"],
-        help="insist on the kernel's datapath or the userspace one",
-    )
-    group.addoption(
-        "--captures",
-        metavar="DIR",
-        default="captures",
-        help="where the packets of failed scenarios are kept (default: %(default)s)",
-    )
-    group.addoption(
-        "--keep-captures",
-        action="store_true",
-        help="keep the packets of all scenarios",
-    )
-    group.addoption(
-        "--report",
-        metavar="DIR",
-        help="make a page of the run, DIR/index.html: each scenario, and where its "
-        "packets went",
-    )
-    group.addoption("--in-sandbox", action="store_true", help=argparse.SUPPRESS)
-    group.addoption("--mutation-worker", metavar="PLUGIN", help=argparse.SUPPRESS)
-    group.addoption(
-        "--prove-red",
-        action="store_true",
-        help="after each scenario, delete the flows it hits and see it fail",
-    )
-    group.addoption(
-        "--flow-coverage",
-        action="store_true",
-        help="print which kinds of flows the scenarios hit, and which none does",
-    )
-    group.addoption(
-        "--flow-coverage-report",
-        metavar="DIR",
-        help="write it, flow by flow, to DIR/index.html and DIR/coverage.json",
-    )
-    group.addoption(
-        "--flow-coverage-fail-under",
-        metavar="PERCENT",
-        type=float,
-        help="fail if fewer kinds of flows were hit",
-    )
+    add_options(parser)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Say in which clusters a scenario runs."""
+    parametrize(metafunc)
 
 
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
@@ -119,7 +59,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         return None
     if hasattr(config, "workerinput"):
         return None  # started by pytest-xdist, and where it should be
-    if not any(_wants_cluster(path) for path in _test_files(config)):
+    if not wants_cluster(config):
         return None
     from testbed.emulation import sandbox
     from testbed.errors import PrerequisiteError
@@ -198,43 +138,12 @@ def _measure_flow_coverage(config: pytest.Config) -> None:
         config.pluginmanager.register(coverage, plugin.NAME)
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a scenario once under each plugin that it is about, or in its own cluster.
-
-    A topology that was chosen has one plugin; scenarios about others are left out.
-    """
-    if "topology" not in metafunc.fixturenames:
-        return
-    chosen = _chosen(metafunc.config)
-    if chosen is None and (own := _own_cluster(metafunc)):
-        names = ("topology", "replay")
-        metafunc.parametrize(names, [own], indirect=True, scope="session")
-        return
-    marker = metafunc.definition.get_closest_marker("plugins")
-    if marker is None:
-        return
-    unknown = set(marker.args) - set(TOPOLOGIES)
-    if unknown:
-        raise pytest.UsageError(
-            f"{metafunc.definition.nodeid}: there is no plugin "
-            f"{', '.join(sorted(unknown))}; there are: {', '.join(TOPOLOGIES)}"
-        )
-    if chosen and (plugin := _plugin_of(chosen)) not in marker.args:
-        reason = f"is about {' and '.join(marker.args)}; the topology is {plugin}"
-        plugins = [pytest.param(plugin, marks=pytest.mark.skip(reason))]
-    elif chosen:
-        plugins = [pytest.param(plugin)]
-    else:
-        plugins = [pytest.param(name) for name in TOPOLOGIES if name in marker.args]
-    metafunc.parametrize("topology", plugins, indirect=True, scope="session")
-
-
 @pytest.fixture(scope="session")
 def topology(request: pytest.FixtureRequest) -> Path:
     """The topology file of the run; a module may override this fixture."""
     from testbed.topology.shipped import shipped
 
-    chosen = _chosen(request.config)
+    chosen = chosen_topology(request.config)
     wanted = getattr(request, "param", "subnet")
     if isinstance(wanted, Path):
         return wanted
@@ -350,27 +259,6 @@ def pytest_terminal_summary(
             terminalreporter.write_line(remark)
 
 
-def _chosen(config: pytest.Config) -> Path | None:
-    """The topology that the command line names."""
-    if directory := config.getoption("--replay"):
-        return Path(directory, "topology.yaml")
-    file = config.getoption("--topology")
-    return Path(file) if file else None
-
-
-def _own_cluster(metafunc: pytest.Metafunc) -> Any:  # noqa: ANN401 - pytest's own
-    """What the file of a scenario names as its cluster: a topology, and its replay."""
-    here = metafunc.definition.path.parent
-    if marker := metafunc.definition.get_closest_marker("replay"):
-        directory = here / marker.args[0]
-        own = directory / "topology.yaml", directory
-    elif marker := metafunc.definition.get_closest_marker("topology"):
-        own = here / marker.args[0], None
-    else:
-        return None
-    return pytest.param(*own, id=str(marker.args[0]))
-
-
 def _collected(directory: Path) -> Replay:
     """What is to be replayed of an import's directory."""
     from testbed.replay.reading import replay
@@ -413,51 +301,3 @@ def _told_of_the_machine(item: pytest.Item) -> Iterator[tuple[str, str]]:
 def _is_mutating(item: pytest.Item) -> bool:
     """Whether scenarios fail by the hundred, and are meant to."""
     return bool(item.config.option.mutation_worker)
-
-
-def _plugin_of(topology: Path) -> str:
-    """The short name of a topology's plugin."""
-    from testbed.errors import TopologyError
-    from testbed.topology import load
-
-    try:
-        plugin = load(topology).cluster.network.plugin
-    except TopologyError as error:
-        raise pytest.UsageError(str(error)) from error
-    return plugin.rpartition("-ovs-")[2]
-
-
-def _test_files(config: pytest.Config) -> Iterator[Path]:
-    """The files that the run will collect tests and fixtures from."""
-    for argument in config.args:
-        path = Path(config.invocation_params.dir, argument.partition("::")[0])
-        for pattern in [*config.getini("python_files"), "conftest.py"]:
-            yield from path.rglob(pattern)
-        if path.is_file():
-            yield path
-        yield from (parent / "conftest.py" for parent in path.parents)
-
-
-def _wants_cluster(path: Path) -> bool:
-    """Whether a test or fixture in the file has a parameter named like our fixture.
-
-    Read from the text, because importing would be collecting: the session would run
-    twice up to there, and print twice.
-    """
-    try:
-        tree = ast.parse(path.read_bytes())
-    except (OSError, SyntaxError, ValueError):
-        return False  # pytest will say so
-    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
-    fixtures = [function for function in functions if _is_fixture(function)]
-    tests = [function for function in functions if function.name.startswith("test")]
-    wanted = FIXTURES - {function.name for function in fixtures}
-    return any(
-        argument.arg in wanted
-        for function in (*fixtures, *tests)
-        for argument in function.args.args
-    )
-
-
-def _is_fixture(function: ast.FunctionDef) -> bool:
-    return any("fixture" in ast.unparse(item) for item in function.decorator_list)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed.pytest_plugin import TOPOLOGIES
+from testbed.pytest_choice import TOPOLOGIES
 from testbed.topology.shipped import shipped
 
 

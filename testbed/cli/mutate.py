@@ -117,7 +117,7 @@ def mutate(  # noqa: PLR0913, PLR0917 - an option each
 
 
 def _plugins(chosen: "Sequence[str] | None", topology: Path | None) -> list[str]:
-    from testbed.pytest_plugin import TOPOLOGIES
+    from testbed.pytest_choice import TOPOLOGIES
     from testbed.topology import load
 
     if topology:

@@ -21,7 +21,7 @@ from testbed.mutation.runs import ScenarioRuns
 from testbed.mutation.surveyor import Surveyor
 from testbed.mutation.trial import Trial, undecided
 from testbed.mutation.verdict import Verdict
-from testbed.pytest_plugin import TOPOLOGIES
+from testbed.pytest_choice import TOPOLOGIES
 
 if TYPE_CHECKING:
     from testbed.mutation.plan import Plan

@@ -30,7 +30,7 @@ MAY_IMPORT = {
     # Not pure: it breaks the cluster that it is given, by what ``probe`` can do alone.
     "mutation": {
         *("errors", "model", "openflow", "pipeline", "host", "coverage", "probe"),
-        *("faults", "netfilter", "pytest_plugin"),
+        *("faults", "netfilter", "pytest_choice"),
     },
 }
 """What each part that is pure may use of the testbed besides itself."""
