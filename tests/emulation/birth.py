@@ -102,8 +102,8 @@ def say(line: str) -> None:
 
 
 def make_files(options: dict[str, Any]) -> None:
-    mount("tmpfs", "/run", "tmpfs")
-    mount("tmpfs", "/srv", "tmpfs")
+    cover("/run")
+    cover("/srv")
     for path in ("netns", "lock", "openvswitch"):
         Path("/run", path).mkdir()
     for path in ("tmp", "home", "desk"):
@@ -117,6 +117,22 @@ def make_files(options: dict[str, Any]) -> None:
     if size := options.get("small"):
         Path("/srv/small").mkdir()
         mount("tmpfs", "/srv/small", "tmpfs", data=f"size={size},mode=700")
+
+
+def needed_below(directory: str) -> list[Path]:
+    """What tests need of a directory that the machine has another of."""
+    needed = (Path.cwd(), Path(sys.prefix))
+    return [path for path in needed if Path(directory) in path.parents]
+
+
+def cover(directory: str) -> None:
+    """Have an empty one there, but for the checkout and its Python."""
+    kept = [(path, os.open(path, os.O_PATH)) for path in needed_below(directory)]
+    mount("tmpfs", directory, "tmpfs")
+    for path, descriptor in kept:
+        path.mkdir(parents=True, exist_ok=True)
+        mount(f"/proc/self/fd/{descriptor}", str(path), "", MS_BIND)
+        os.close(descriptor)
 
 
 def start_switch() -> None:
@@ -135,21 +151,13 @@ def make_readonly() -> None:
 
     And /tmp, where ovsdb-server has a file without a name (tmpfile(3)).
     """
-    needed = [Path(name) for name in (Path.cwd(), sys.prefix)]
-    kept = [
-        (path, os.open(path, os.O_PATH))
-        for path in needed
-        if Path("/tmp") in path.parents  # noqa: S108 - a checkout may be there
-    ]
     set_readonly("/", readonly=True)
-    mount("tmpfs", "/tmp", "tmpfs")  # noqa: S108 - its own
-    for path, descriptor in kept:
-        path.mkdir(parents=True, exist_ok=True)
-        mount(f"/proc/self/fd/{descriptor}", str(path), "", MS_BIND)
-        os.close(descriptor)
+    cover("/tmp")  # noqa: S108 - its own
     # Where /proc is read-only, no other may be mounted writable (user_namespaces(7)).
     for writable in ("/run", "/srv", "/etc", "/dev", "/proc", "/sys"):
         set_readonly(writable, readonly=False)
+        for path in needed_below(writable):
+            set_readonly(str(path), readonly=True)
 
 
 def bury() -> None:
