@@ -17,6 +17,7 @@ from testbed.emulation.neighbours import (
 )
 from testbed.model import Outcome, Traffic, Transport
 from testbed.probe import observation
+from testbed.probe.batches import batches
 from testbed.probe.observation import observe
 from testbed.process import run
 
@@ -34,6 +35,16 @@ def overflowing(monkeypatch: pytest.MonkeyPatch) -> None:
         observation,
         "neighbour_table",
         lambda: NeighbourTable(entries=9, limit=1024, overflows=next(times)),
+    )
+
+
+@pytest.fixture
+def crowded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table that others have filled, as far as batches know."""
+    monkeypatch.setattr(
+        observation,
+        "neighbour_table",
+        lambda: NeighbourTable(entries=1024, limit=1024, overflows=0),
     )
 
 
@@ -130,3 +141,19 @@ def test_many_probes_leave_no_pod_with_neighbours(cluster: LiveCluster) -> None:
 
     assert len(traffics) > 64
     assert [pod.name for pod in pods if neighbours(pod)] == []
+
+
+@pytest.mark.usefixtures("crowded")
+def test_answers_come_in_the_order_asked_in_however_many_batches(
+    cluster: LiveCluster,
+) -> None:
+    traffics = [
+        Traffic(sender=one.pod, destination=other.ip, transport=Transport.ICMP)
+        for one, other in itertools.permutations(cluster.pods, 2)
+    ]
+
+    seen = observe(cluster, traffics)
+
+    assert len(batches(traffics, most=len(traffics), room=0)) > 1
+    assert [item.traffic for item in seen] == traffics
+    assert {item.outcome for item in seen} == {Outcome.DELIVERED}
