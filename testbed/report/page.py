@@ -80,7 +80,9 @@ class _Data:
             "diagram": key,
             "packets": [self._packet(packet, drawing) for packet in scenario.packets],
             "hits": [
-                [
+                number
+                for hit in scenario.hits
+                for number in (
                     self.texts(hit.node),
                     self._flow(
                         hit.table,
@@ -90,8 +92,7 @@ class _Data:
                         int(hit.drops),
                     ),
                     hit.n_packets,
-                ]
-                for hit in scenario.hits
+                )
             ],
             "leftOut": scenario.left_out,
             "lost": scenario.lost,

@@ -3,7 +3,7 @@
 //   texts     [text]
 //   flows     [[table, its name, selector, actions, drops]]
 //   diagrams  key → {size: [width, height], taps: tap → [x, y, step, ...box]}
-//   runs      [{diagram, packets, hits: [[node, flow, packets]], leftOut, lost}]
+//   runs      [{diagram, packets, hits: [node, flow, packets, node, flow, …], leftOut, lost}]
 //   packets   [sender, sightings, deaths: [[x, y, x and y of its text, text]], first sighting on the way back]
 //   sightings [microseconds, tap, was it sent, text or null, [changes], path]
 (() => {
@@ -85,15 +85,17 @@
   }
 
   function listFlows(run) {
-    const rows = run.hits.map(([node, number, packets]) => {
+    const rows = [];
+    for (let at = 0; at < run.hits.length; at += 3) {
+      const [node, number, packets] = run.hits.slice(at, at + 3);
       const [table, name, selector, actions, drops] = data.flows[number];
-      return make("tr", drops ? { class: "drops" } : {},
+      rows.push(make("tr", drops ? { class: "drops" } : {},
         make("td", {}, text(node)),
         make("td", {}, `${table} ${text(name)}`),
         make("td", { class: "number" }, String(packets)),
         make("td", { class: "mono" }, ...breakable(text(selector) || "any packet")),
-        make("td", { class: "mono" }, ...breakable(text(actions))));
-    });
+        make("td", { class: "mono" }, ...breakable(text(actions)))));
+    }
     const head = ["Node", "Table", "Packets", "Flow", "Actions"].map((name) =>
       make("th", { scope: "col", ...(name === "Packets" ? { class: "number" } : {}) }, name));
     return make("table", {}, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...rows));
