@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from testbed.diagnosis.bridge import SET_UP_ANEW
 from testbed.diagnosis.finding import Finding, Severity
-from testbed.diagnosis.node import evidence, keys, match_of
+from testbed.diagnosis.node import grounds, match_of
 from testbed.openflow import Deviation, Table
 
 if TYPE_CHECKING:
@@ -158,16 +158,14 @@ def _missing(node: Node, item: FlowDifference, extra: list[FlowDifference]) -> F
     return Finding(
         check="base-flow-missing" if is_missing else "base-flow-changed",
         severity=role.severity if role else Severity.CRITICAL,
-        nodes=(node.name,),
+        **grounds(node, items),
         what=f"{what}{whose}",
         breaks=role.breaks
         if role
         else "what it takes goes on to other flows, or is dropped",
         object=item.made_by,
-        evidence=evidence(node, items),
         bugs=role.bugs if role else (),
         advice=f"note br0's flows, and ask who changed them; then {SET_UP_ANEW}",
-        flows=keys(node, items),
         weight=120 if role and role.severity is Severity.CRITICAL else 15,
     )
 
@@ -176,12 +174,10 @@ def _miss(node: Node, item: FlowDifference) -> Finding:
     return Finding(
         check="drop-not-counted",
         severity=Severity.NOTE,
-        nodes=(node.name,),
+        **grounds(node, [item]),
         what=f"{_named(int(item.flow.table))} lacks its last flow, which drops",
         breaks="nothing: what no flow takes is dropped as well, but not counted",
-        evidence=evidence(node, [item]),
         advice=SET_UP_ANEW,
-        flows=keys(node, [item]),
     )
 
 
@@ -191,16 +187,14 @@ def _foreign(node: Node, table: int, items: list[FlowDifference]) -> Finding:
     return Finding(
         check="foreign-flows",
         severity=Severity.CRITICAL if is_wide else Severity.WARNING,
-        nodes=(node.name,),
+        **grounds(node, items),
         what=f"{_named(table)} has {count} that 3.11 would not have made",
         breaks="it takes every packet that comes to the table and nothing above it "
         "takes"
         if is_wide
         else "what they take is handled otherwise than it should be",
-        evidence=evidence(node, items),
         advice="see what they match, and ask who made them; delete them with ovs-ofctl "
         "--strict del-flows",
-        flows=keys(node, items),
         weight=25,
     )
 

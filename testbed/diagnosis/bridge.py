@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from testbed.diagnosis.finding import Evidence, Finding, Severity
-from testbed.diagnosis.node import evidence, keys
+from testbed.diagnosis.node import grounds
 from testbed.openflow import Table
 
 if TYPE_CHECKING:
@@ -70,18 +70,17 @@ def other_plugin(differences: Differences) -> Iterator[Finding]:
     yield Finding(
         check="other-plugin",
         severity=Severity.CRITICAL,
-        nodes=(node.name,),
+        **grounds(
+            node,
+            taken,
+            Evidence(f"flows of {other}", str(bridge.at(next(iter(built.values()))))),
+        ),
         what=f"br0 is set up for {_short(other)}, and the cluster has {_short(plugin)}",
         breaks="isolation is another one on this node, and traffic with other nodes is "
         "dropped or let through by other rules",
         object="ClusterNetwork default",
-        evidence=(
-            Evidence(f"flows of {other}", str(bridge.at(next(iter(built.values()))))),
-            *evidence(node, taken),
-        ),
         advice="set networkPluginName in node-config alike on all nodes; "
         f"then {SET_UP_ANEW}",
-        flows=keys(node, taken),
         weight=900,
     )
 
@@ -96,15 +95,13 @@ def version(differences: Differences) -> Iterator[Finding]:
     yield Finding(
         check="rule-version",
         severity=Severity.WARNING,
-        nodes=(node.name,),
+        **grounds(node, taken),
         what=what,
         breaks=breaks,
-        evidence=evidence(node, taken),
         bugs=bugs,
         advice=f"{RESTART}, which sets br0 up anew; choose the time, as pods lose "
         "their "
         "network meanwhile",
-        flows=keys(node, taken),
         weight=40,
     )
 

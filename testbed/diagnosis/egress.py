@@ -9,7 +9,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from testbed.diagnosis.finding import Finding, Severity, short
-from testbed.diagnosis.node import evidence, keys, match_of, tunnels, vnid_in
+from testbed.diagnosis.node import grounds, match_of, tunnels, vnid_in
 from testbed.egress import egress_state
 from testbed.openflow import Deviation, Table
 
@@ -51,17 +51,15 @@ def multicast(differences: Differences) -> Iterator[Finding]:
         yield Finding(
             check="multicast-flows",
             severity=Severity.WARNING,
-            nodes=(node.name,),
+            **grounds(node, items),
             what=f"{where} {'still has' if is_extra else 'lacks or changes'} the "
             f"multicast of {name}",
             breaks="multicast is delivered though it is disabled"
             if is_extra
             else f"multicast does not reach all pods of {name} here, or leave them",
-            object=_object(node, vnid),
-            evidence=evidence(node, items),
+            object=node.net_namespace(vnid),
             bugs=("BZ1449058",) if is_extra else ("BZ1723924",),
             advice="restart the node's sdn pod, or start a pod of the namespace here",
-            flows=keys(node, items),
             weight=10,
         )
 
@@ -79,14 +77,12 @@ def _moved(node: Node, item: FlowDifference) -> Finding | None:
     return Finding(
         check="multicast-port",
         severity=Severity.WARNING,
-        nodes=(node.name,),
+        **grounds(node, [item]),
         what=f"T120 has {shown} instead of port {pods[0].ofport} for Pod {pods[0].key}",
         breaks="multicast does not reach the pod",
         object=f"Pod {pods[0].key}",
-        evidence=evidence(node, [item]),
         bugs=("BZ1723924",),
         advice="restart the node's sdn pod, or start a pod of the namespace here",
-        flows=keys(node, [item]),
         weight=1,
     )
 
@@ -137,14 +133,12 @@ def _egress_ip(node: Node, vnid: int, items: list[FlowDifference]) -> Finding:
     return Finding(
         check="egress-ip-flows",
         severity=Severity.CRITICAL,
-        nodes=(node.name,),
+        **grounds(node, items),
         what=f"T100: {name} leaves {now}; {meant}",
         breaks=breaks,
-        object=_object(node, vnid),
-        evidence=evidence(node, items),
+        object=node.net_namespace(vnid),
         bugs=("BZ1540846", "BZ1762235"),
         advice="remove the egress IP from HostSubnet and NetNamespace and add it again",
-        flows=keys(node, items),
         weight=50,
     )
 
@@ -157,16 +151,14 @@ def _egress_policy(node: Node, vnid: int, items: list[FlowDifference]) -> Findin
     return Finding(
         check="egress-policy-flows",
         severity=Severity.CRITICAL if lacks else Severity.WARNING,
-        nodes=(node.name,),
+        **grounds(node, items),
         what=f"T101 {'lacks or changes' if lacks else 'has more'} rules about what "
         f"{name} may reach outside",
         breaks="; ".join(effects[:4]) + ("; …" if effects[4:] else ""),
-        object=makers[0] if makers else _object(node, vnid),
-        evidence=evidence(node, items),
+        object=makers[0] if makers else node.net_namespace(vnid),
         bugs=("openshift/origin#12038",) if not makers else (),
         advice="change the EgressNetworkPolicy (any rule will do) to have it written "
         "again; rules by DNS name follow the name only when their time is up",
-        flows=keys(node, items),
         weight=30,
     )
 
@@ -181,10 +173,4 @@ def _effect(item: FlowDifference) -> str:
 
 
 def _name(node: Node, vnid: int) -> str:
-    found = [item.name for item in node.cluster.net_namespaces_of(vnid)]
-    return ", ".join(found) or f"VNID {vnid}, which is nobody's,"
-
-
-def _object(node: Node, vnid: int) -> str:
-    found = node.cluster.net_namespaces_of(vnid)
-    return f"NetNamespace {found[0].name}" if found else ""
+    return node.namespaces(vnid) or f"VNID {vnid}, which is nobody's,"

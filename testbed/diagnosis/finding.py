@@ -11,6 +11,8 @@ from testbed.topology.problem import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from testbed.model import Pod
+
 FORMAT = 1
 """Of the JSON; grows when a program that read the last one could not read it."""
 
@@ -134,6 +136,11 @@ def names(nodes: Iterable[str]) -> str:
     if len(shown) > _MOST_NODES + 1:
         return f"{', '.join(shown[:_MOST_NODES])} and {len(shown) - _MOST_NODES} more"
     return " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
+
+
+def delete_pod(pod: Pod) -> str:
+    """The advice to have a pod made anew, with new flows and a new address."""
+    return f"delete the pod (oc -n {pod.namespace} delete pod {pod.name})"
 
 
 def ranked(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, TypeVar
 
 from testbed.diagnosis.finding import Evidence, FlowKey
 from testbed.importing.kinds import Kind
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from testbed.model import Cluster, HostSubnet, Pod
     from testbed.openflow import Flow
     from testbed.replay.rules import Table
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -93,6 +95,15 @@ class Node:
             if pod and text.kind is kind:
                 yield pod, text
 
+    def namespaces(self, vnid: int) -> str:
+        """The names of those that have a VNID; empty where nobody has."""
+        return ", ".join(n.name for n in self.cluster.net_namespaces_of(vnid))
+
+    def net_namespace(self, vnid: int) -> str:
+        """The object that gives a VNID, as findings name it; empty where none does."""
+        found = self.cluster.net_namespaces_of(vnid)
+        return f"NetNamespace {found[0].name}" if found else ""
+
     def place(self, flow: Flow) -> str:
         """``file:line`` of a flow that was collected; empty where it was not."""
         line = self.lines.get((int(flow.table), flow.selector))
@@ -114,14 +125,6 @@ class Differences:
 
     def __bool__(self) -> bool:
         return bool(self._left)
-
-    def __len__(self) -> int:
-        return len(self._left)
-
-    @property
-    def left(self) -> tuple[FlowDifference, ...]:
-        """Those that nothing has explained."""
-        return tuple(self._left)
 
     def select(
         self, wanted: Callable[[FlowDifference], bool], *tables: int
@@ -147,9 +150,25 @@ class Differences:
         self._left = [item for item in self._left if id(item) not in gone]
 
 
-def evidence(node: Node, items: Iterable[FlowDifference]) -> tuple[Evidence, ...]:
-    """What shows each difference: a flow that is there with its line, or is not."""
-    return tuple(_evidence(node, items))
+class Grounds(TypedDict):
+    """The parts of a finding that say where it is so, and show it."""
+
+    nodes: tuple[str, ...]
+    evidence: tuple[Evidence, ...]
+    flows: frozenset[FlowKey]
+
+
+def grounds(node: Node, items: Iterable[FlowDifference], *beside: Evidence) -> Grounds:
+    """What shows differences: flows that are there with their lines, or are not.
+
+    ``beside`` is what shows the same and is no difference; it comes first.
+    """
+    items = list(items)
+    return {
+        "nodes": (node.name,),
+        "evidence": (*beside, *_evidence(node, items)),
+        "flows": frozenset(node.key(item.flow) for item in items),
+    }
 
 
 def _evidence(node: Node, items: Iterable[FlowDifference]) -> Iterator[Evidence]:
@@ -172,11 +191,6 @@ def _dump(node: Node) -> str:
     return bridge.file if bridge else ""
 
 
-def keys(node: Node, items: Iterable[FlowDifference]) -> frozenset[FlowKey]:
-    """The flows of differences."""
-    return frozenset(node.key(item.flow) for item in items)
-
-
 def match_of(flow: Flow) -> dict[str, str]:
     """A flow's match by field; a protocol has itself as its value."""
     return {
@@ -187,35 +201,27 @@ def match_of(flow: Flow) -> dict[str, str]:
 
 def address_in(flow: Flow, *names: str) -> IPv4Address | None:
     """The one address that a flow's match has under one of these names."""
-    match = match_of(flow)
-    for name in names:
-        if name in match:
-            try:
-                return IPv4Address(match[name])
-            except ValueError:
-                return None
-    return None
+    return _value(flow, names, IPv4Address)
 
 
 def network_in(flow: Flow, *names: str) -> IPv4Network | None:
     """The range that a flow's match has under one of these names."""
-    match = match_of(flow)
-    for name in names:
-        if name in match:
-            try:
-                return IPv4Network(match[name])
-            except ValueError:
-                return None
-    return None
+    return _value(flow, names, IPv4Network)
 
 
 def vnid_in(flow: Flow, *names: str) -> int | None:
     """The VNID that a register of a flow's match holds."""
+    return _value(flow, names, lambda text: int(text, 0))
+
+
+def _value(flow: Flow, names: Iterable[str], read: Callable[[str], _T]) -> _T | None:
+    """The first of some fields that a match has; ``None`` for what cannot be read."""
     match = match_of(flow)
-    for name in names:
-        if name in match:
-            return number(match[name])
-    return None
+    text = next((match[name] for name in names if name in match), None)
+    try:
+        return None if text is None else read(text)
+    except ValueError:
+        return None
 
 
 def number(text: str) -> int | None:

@@ -9,13 +9,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from testbed.diagnosis.finding import Finding, Severity, short
-from testbed.diagnosis.node import (
-    address_in,
-    evidence,
-    keys,
-    network_in,
-    tunnels,
-)
+from testbed.diagnosis.node import address_in, grounds, network_in, tunnels
 from testbed.openflow import Deviation, Table
 
 if TYPE_CHECKING:
@@ -26,7 +20,6 @@ if TYPE_CHECKING:
     from testbed.openflow import FlowDifference
 
 _TABLES = (Table.FROM_VXLAN, Table.ARP_TO_REMOTE_POD, Table.IP_TO_REMOTE_POD)
-_TO_PODS = (Table.ARP_TO_REMOTE_POD, Table.IP_TO_REMOTE_POD)
 _AGAIN = (
     "restart the node's sdn pod: at its start it adds every HostSubnet again, which "
     "changes of {peer}'s object do not do"
@@ -147,14 +140,12 @@ def _forgotten(node: Node, peer: HostSubnet, own: list[FlowDifference]) -> Findi
     return Finding(
         check="host-subnet-forgotten" if missing else "host-subnet-changed",
         severity=Severity.CRITICAL,
-        nodes=(node.name,),
+        **grounds(node, own),
         what=what,
         breaks="; ".join(broken),
         object=f"HostSubnet {peer.name}",
-        evidence=evidence(node, own),
         bugs=("PR19273",) if missing else (),
         advice=_AGAIN.format(peer=there),
-        flows=keys(node, own),
         weight=200,
     )
 
@@ -173,15 +164,13 @@ def _stale(
     return Finding(
         check="host-subnet-stale",
         severity=Severity.CRITICAL,
-        nodes=(node.name,),
+        **grounds(node, own),
         what=f"takes {there} to be at {old}{owner}; it is at {peer.host_ip}",
         breaks=f"what pods here send to pods of {there} goes to {old}; what "
         f"{there} sends is dropped in T10",
         object=f"HostSubnet {peer.name}",
-        evidence=evidence(node, own),
         bugs=("BZ1607395", "PR19273"),
         advice=_AGAIN.format(peer=there),
-        flows=keys(node, own),
         weight=200,
     )
 
@@ -191,15 +180,13 @@ def _earlier(node: Node, peer: HostSubnet, own: list[FlowDifference]) -> Finding
     return Finding(
         check="host-subnet-cookie",
         severity=Severity.WARNING,
-        nodes=(node.name,),
+        **grounds(node, own),
         what=f"flows for {there} have the cookie of an earlier HostSubnet",
         breaks=f"nothing yet; when {there} gets another address or goes, these flows "
         "are not found and stay",
         object=f"HostSubnet {peer.name}",
-        evidence=evidence(node, own),
         bugs=("PR19273",),
         advice="restart the node's sdn pod",
-        flows=keys(node, own),
         weight=5,
     )
 
@@ -245,16 +232,14 @@ def _strangers(differences: Differences) -> Iterator[Finding]:
         yield Finding(
             check="host-subnet-unknown",
             severity=Severity.WARNING,
-            nodes=(node.name,),
+            **grounds(node, items),
             what=what,
             breaks=f"it lets in whatever {ip} sends by VXLAN"
             + (f", and sends {ranges} there" if ranges else ""),
             object=f"HostSubnet {host.name}" if host else "",
-            evidence=evidence(node, items),
             bugs=("PR19273",),
             advice="if the node is gone: restart the node's sdn pod; if it is not: "
             "its HostSubnet is missing (oc get hostsubnets)",
-            flows=keys(node, items),
             weight=20,
         )
 
@@ -282,14 +267,12 @@ def _multicast_copies(differences: Differences) -> Iterator[Finding]:
     yield Finding(
         check="multicast-copies",
         severity=Severity.WARNING,
-        nodes=(node.name,),
+        **grounds(node, taken),
         what=f"T111 sends other copies of multicast than it should: "
         f"{'; '.join(parts) or 'in another order'}",
         breaks="multicast from pods of this node does not reach pods there"
         if lacks
         else "nothing that a pod would miss",
-        evidence=evidence(node, taken),
         advice="restart the node's sdn pod",
-        flows=keys(node, taken),
         weight=10,
     )

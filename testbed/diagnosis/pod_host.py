@@ -9,7 +9,7 @@ import re
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
-from testbed.diagnosis.finding import Evidence, Finding, Severity
+from testbed.diagnosis.finding import Evidence, Finding, Severity, delete_pod
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +56,7 @@ def pod_addresses(node: Node, name: str, text: Text) -> Iterator[Finding]:
             object=f"Pod {pod.key}",
             evidence=(Evidence(f"eth0 has {shown}", str(text.at(eth0.line))),),
             bugs=("BZ1395183",),
-            advice=f"delete the pod (oc -n {pod.namespace} delete pod {pod.name})",
+            advice=delete_pod(pod),
             weight=30,
         )
     flags = flags_of(text, "eth0")
@@ -69,7 +69,7 @@ def pod_addresses(node: Node, name: str, text: Text) -> Iterator[Finding]:
             breaks="the pod can neither send nor be reached",
             object=f"Pod {pod.key}",
             evidence=(Evidence(f"<{','.join(flags)}>", str(text.at(eth0.line))),),
-            advice=f"delete the pod (oc -n {pod.namespace} delete pod {pod.name})",
+            advice=delete_pod(pod),
             weight=30,
         )
 
@@ -91,6 +91,6 @@ def pod_routes(node: Node, name: str, text: Text) -> Iterator[Finding]:
             breaks="it reaches neither services nor anything outside",
             object=f"Pod {pod.key}",
             evidence=(Evidence("routes", str(text.place)),),
-            advice=f"delete the pod (oc -n {pod.namespace} delete pod {pod.name})",
+            advice=delete_pod(pod),
             weight=20,
         )

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from testbed.diagnosis.finding import Finding, Severity, short
+from testbed.diagnosis.finding import Finding, Severity, delete_pod, short
 from testbed.diagnosis.node import (
+    Grounds,
     address_in,
     delivers_to,
-    evidence,
-    keys,
+    grounds,
     match_of,
     number,
 )
@@ -65,10 +65,9 @@ def _wrong(differences: Differences, pod: Pod, items: list[FlowDifference]) -> F
     if len(missing) == len(own):
         items = items + _about_address(differences, pod.ip)
         differences.claim(items)
-        return _finding(
-            node,
-            pod,
-            items,
+        return Finding(
+            severity=Severity.CRITICAL,
+            **_about(node, pod, items),
             check="pod-flows-missing",
             what=f"br0 has no flows for Pod {pod.key} ({pod.ip})",
             breaks="the pod can neither send nor be reached",
@@ -78,10 +77,9 @@ def _wrong(differences: Differences, pod: Pod, items: list[FlowDifference]) -> F
     told = [_told(item) for item in items]
     tables = list(dict.fromkeys(f"T{int(item.flow.table)}" for item in items))
     verb = "lack" if missing else "have other"
-    return _finding(
-        node,
-        pod,
-        items,
+    return Finding(
+        severity=Severity.CRITICAL,
+        **_about(node, pod, items),
         check="pod-flows-incomplete" if missing else "pod-flows-changed",
         what=f"{' and '.join(tables)} {verb} flows for Pod {pod.key} ({pod.ip})",
         breaks="; ".join(dict.fromkeys(told)),
@@ -136,10 +134,9 @@ def _port(
         for flow in differences.node.installed_as_computed(differences.computed)
     )
     if others and not has_true:
-        return _finding(
-            node,
-            pod,
-            items,
+        return Finding(
+            severity=Severity.CRITICAL,
+            **_about(node, pod, items),
             check="pod-ports-shared",
             what=f"Pod {pod.key} and Pod {', '.join(others)} are on one port, {shown}, "
             "by their flows",
@@ -150,10 +147,9 @@ def _port(
     sends = any(item.flow.table <= Table.FROM_POD_VIA_SERVICE for item in items)
     parts = [f"what is sent to it goes to port {shown}"] if to else []
     parts += ["what it sends is dropped as forged"] if sends else []
-    return _finding(
-        node,
-        pod,
-        items,
+    return Finding(
+        severity=Severity.CRITICAL,
+        **_about(node, pod, items),
         check="pod-port",
         what=f"{', '.join(tables)} take Pod {pod.key} to be on port {shown}{whose}; "
         f"its others say {pod.ofport}",
@@ -171,17 +167,32 @@ def _old_port(
     return Finding(
         check="pod-flows-stale",
         severity=Severity.WARNING,
-        nodes=(node.name,),
+        **grounds(node, items),
         what=f"flows of an earlier pod that was {pod.ip} are left; it is "
         f"Pod {pod.key} now",
         breaks="whoever is on the old port may send with the pod's address",
         object=f"Pod {pod.key}",
-        evidence=evidence(node, items),
         bugs=("BZ1518684",),
         advice="delete the pod, which takes all flows of its address along",
-        flows=keys(node, items),
         weight=8,
     )
+
+
+class _About(Grounds):
+    """What findings about a pod have in common."""
+
+    object: str
+    advice: str
+    weight: int
+
+
+def _about(node: Node, pod: Pod, items: list[FlowDifference]) -> _About:
+    return {
+        **grounds(node, items),
+        "object": f"Pod {pod.key}",
+        "advice": delete_pod(pod),
+        "weight": 30,
+    }
 
 
 def _about_address(differences: Differences, ip: IPv4Address) -> list[FlowDifference]:
@@ -217,40 +228,12 @@ def _left_over(
     return Finding(
         check="pod-flows-stale",
         severity=Severity.WARNING,
-        nodes=(node.name,),
+        **grounds(node, items),
         what=what,
         breaks=breaks,
         object=f"Pod {pod.key}" if pod else "",
-        evidence=evidence(node, items),
         bugs=("BZ1518684",),
         advice="if no container has the address: ovs-ofctl -O OpenFlow13 del-flows br0 "
         f"ip,nw_dst={ip}, the same with nw_src and with arp",
-        flows=keys(node, items),
         weight=10,
-    )
-
-
-def _finding(  # noqa: PLR0913 - a finding has as many parts
-    node: Node,
-    pod: Pod,
-    items: list[FlowDifference],
-    *,
-    check: str,
-    what: str,
-    breaks: str,
-    bugs: tuple[str, ...],
-) -> Finding:
-    namespace, _, name = pod.key.partition("/")
-    return Finding(
-        check=check,
-        severity=Severity.CRITICAL,
-        nodes=(node.name,),
-        what=what,
-        breaks=breaks,
-        object=f"Pod {pod.key}",
-        evidence=evidence(node, items),
-        bugs=bugs,
-        advice=f"delete the pod (oc -n {namespace} delete pod {name})",
-        flows=keys(node, items),
-        weight=30,
     )

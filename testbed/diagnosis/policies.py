@@ -12,7 +12,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from testbed.diagnosis.finding import Finding, Severity
-from testbed.diagnosis.node import evidence, keys, match_of, vnid_in
+from testbed.diagnosis.node import grounds, match_of, vnid_in
 from testbed.importing.case import invented_namespace
 from testbed.model import Plugin
 from testbed.openflow import Deviation, Table
@@ -70,31 +70,23 @@ def _of_nobody(node: Node, vnid: int, items: list[FlowDifference]) -> Finding:
     return Finding(
         check="policy-flows-stale",
         severity=Severity.NOTE,
-        nodes=(node.name,),
+        **grounds(node, items),
         what=f"T80 has flows of VNID {vnid}, which no namespace has",
         breaks="nothing now; the next namespace that gets the VNID inherits them",
-        evidence=evidence(node, items),
         bugs=("BZ1686025",),
         advice="restart the node's sdn pod",
-        flows=keys(node, items),
     )
-
-
-def _namespaces(node: Node, vnid: int) -> str:
-    found = [item.name for item in node.cluster.net_namespaces_of(vnid)]
-    return ", ".join(found) or f"VNID {vnid}"
 
 
 def _object(node: Node, vnid: int, items: list[FlowDifference]) -> str:
     makers = list(dict.fromkeys(item.made_by for item in items if item.made_by))
     if len(makers) == 1:
         return makers[0]
-    found = node.cluster.net_namespaces_of(vnid)
-    return f"NetNamespace {found[0].name}" if found else ""
+    return node.net_namespace(vnid)
 
 
 def _closed(node: Node, vnid: int, items: list[FlowDifference]) -> Finding:
-    name = _namespaces(node, vnid)
+    name = node.namespaces(vnid) or f"VNID {vnid}"
     is_missing = any(item.deviation is Deviation.MISSING for item in items)
     what = f"T80 has no flow that lets {name} (VNID {vnid}) reach its own pods"
     breaks = f"pods of {name} here cannot be reached from their own namespace, nor "
@@ -105,20 +97,18 @@ def _closed(node: Node, vnid: int, items: list[FlowDifference]) -> Finding:
     return Finding(
         check="vnid-closed" if is_missing else "policy-flows-changed",
         severity=Severity.CRITICAL,
-        nodes=(node.name,),
+        **grounds(node, items),
         what=what,
         breaks=breaks,
         object=_object(node, vnid, items),
-        evidence=evidence(node, items),
         advice="restart the node's sdn pod",
-        flows=keys(node, items),
         weight=60,
     )
 
 
 def _policy(node: Node, vnid: int, items: list[FlowDifference]) -> Finding:
     """What is wrong with a namespace's NetworkPolicies on a node."""
-    name = _namespaces(node, vnid)
+    name = node.namespaces(vnid) or f"VNID {vnid}"
     computed = len([item for item in items if item.computed is not None])
     effects = list(dict.fromkeys(_effect(item, name) for item in items))
     bugs = list(dict.fromkeys(bug for item in items for bug in _bugs(item)))
@@ -136,16 +126,14 @@ def _policy(node: Node, vnid: int, items: list[FlowDifference]) -> Finding:
     return Finding(
         check="policy-flows-missing" if computed else "policy-flows-extra",
         severity=Severity.CRITICAL,
-        nodes=(node.name,),
+        **grounds(node, items),
         what=f"T80 {verb} flows for namespace {name} (VNID {vnid}){by}",
         breaks="; ".join(effects[:4]) + ("; …" if effects[4:] else ""),
         object=whose,
-        evidence=evidence(node, items),
         bugs=tuple(bugs),
         advice="delete a NetworkPolicy of the namespace and create it again (oc "
         "replace "
         "--force), which writes all of the namespace's flows; touching it does not",
-        flows=keys(node, items),
         weight=60 if is_loose or computed else 40,
     )
 
@@ -153,9 +141,8 @@ def _policy(node: Node, vnid: int, items: list[FlowDifference]) -> Finding:
 def _effect(item: FlowDifference, name: str) -> str:
     match = match_of(item.flow)
     to = match.get("nw_dst", f"pods of {name}")
-    sender = match.get("nw_src", "")
-    if not sender:
-        sender = f"VNID {int(match['reg0'], 0)}" if _is_number(match, "reg0") else "all"
+    vnid = vnid_in(item.flow, "reg0")
+    sender = match.get("nw_src") or ("all" if vnid is None else f"VNID {vnid}")
     protocol = next((p for p in ("tcp", "udp") if p in match), "")
     port = f" {protocol} {match.get('tp_dst', '')}".rstrip() if protocol else ""
     effects = {
@@ -178,14 +165,6 @@ def _effect(item: FlowDifference, name: str) -> str:
     }
     what = item.flow.priority, item.installed is not None
     return effects.get(what, f"decides otherwise about {to}")
-
-
-def _is_number(match: dict[str, str], name: str) -> bool:
-    try:
-        int(match[name], 0)
-    except (KeyError, ValueError):
-        return False
-    return True
 
 
 def _bugs(item: FlowDifference) -> tuple[str, ...]:

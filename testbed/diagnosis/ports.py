@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from testbed.diagnosis.finding import Evidence, Finding, FlowKey, Severity
+from testbed.diagnosis.finding import Evidence, Finding, FlowKey, Severity, delete_pod
 from testbed.importing.kinds import Kind
 from testbed.openflow import Flow, OFPort, Table
 
@@ -145,7 +145,7 @@ def _elsewhere(node: Node, pod: Pod, has: set[int], number: int, place: str) -> 
         object=f"Pod {pod.key}",
         evidence=(Evidence(f"{pod.ip} is on port {number}", place),),
         bugs=("BZ1518684",),
-        advice=f"delete the pod (oc -n {pod.namespace} delete pod {pod.name})",
+        advice=delete_pod(pod),
         flows=_flows_of(node, pod),
         weight=30,
     )
@@ -177,7 +177,7 @@ def _no_port(  # noqa: PLR0913, PLR0917 - a finding has as many parts
             Evidence(f"br0's ports: {listing}", str(listed[0][0].place)),
         ),
         bugs=("BZ1518684",),
-        advice=f"delete the pod (oc -n {pod.namespace} delete pod {pod.name})",
+        advice=delete_pod(pod),
         flows=_flows_of(node, pod),
         weight=30,
     )

@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from testbed.diagnosis.finding import Finding, Severity
-from testbed.diagnosis.node import address_in, evidence, keys, match_of
+from testbed.diagnosis.node import address_in, grounds, match_of
 from testbed.model import Plugin
 from testbed.openflow import Table
 
@@ -39,12 +39,10 @@ def services(differences: Differences) -> Iterator[Finding]:
             yield Finding(
                 check="service-flows-stale",
                 severity=Severity.NOTE,
-                nodes=(node.name,),
+                **grounds(node, items),
                 what=f"T60 has flows of a service that is no more: {ip}",
                 breaks="nothing, as long as no new service gets the address",
-                evidence=evidence(node, items),
                 advice="restart the node's sdn pod",
-                flows=keys(node, items),
             )
             continue
         lacks = ", ".join(_port(item) for item in missing)
@@ -63,15 +61,13 @@ def services(differences: Differences) -> Iterator[Finding]:
         yield Finding(
             check="service-flows-missing" if missing else "service-flows-changed",
             severity=Severity.NOTE if is_unused else Severity.CRITICAL,
-            nodes=(node.name,),
+            **grounds(node, items),
             what=what,
             breaks=breaks,
             object=f"Service {service.key}",
-            evidence=evidence(node, items),
             bugs=("BZ1419692",) if "fragments" in breaks else (),
             advice="restart the node's sdn pod, or delete the Service and create it "
             "again",
-            flows=keys(node, items),
             weight=25,
         )
 

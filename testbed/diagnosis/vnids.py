@@ -11,12 +11,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from testbed.diagnosis.finding import Finding, Severity
-from testbed.diagnosis.node import (
-    evidence,
-    keys,
-    loaded_into,
-    vnid_in,
-)
+from testbed.diagnosis.node import grounds, loaded_into, vnid_in
 from testbed.openflow import Register, Table
 
 if TYPE_CHECKING:
@@ -166,17 +161,15 @@ def _of_namespace(
     return Finding(
         check="namespace-vnid",
         severity=Severity.CRITICAL,
-        nodes=(node.name,),
+        **grounds(node, items),
         what=f"takes namespace {namespace} for VNID {vnid}{owner}; it has {right}",
         breaks=f"pods of {namespace} here are cut off from their own namespace's pods "
         "and services elsewhere"
         + (f", and reach those of {whose[0].name}" if whose else ""),
         object=f"NetNamespace {namespace}",
-        evidence=evidence(node, items),
         bugs=("BZ1445694",),
         advice="restart the node's sdn pod, then delete the "
         f"namespace's pods on the node (oc -n {namespace} delete pod)",
-        flows=keys(node, items),
         weight=100,
     )
 
@@ -198,18 +191,16 @@ def _of_object(
     return Finding(
         check="pod-vnid" if is_pod else "service-vnid",
         severity=Severity.CRITICAL,
-        nodes=(node.name,),
+        **grounds(node, own),
         what=f"{made_by} has VNID {shown} in {where}; namespace {namespace} has "
         f"{right}",
         breaks="the pod is cut off from its namespace, and in another's network"
         if is_pod
         else f"pods of {namespace} here cannot use it, and others can",
         object=made_by,
-        evidence=evidence(node, own),
         bugs=("BZ1445694",),
         advice=f"delete the pod (oc -n {namespace} delete pod {key.partition('/')[2]})"
         if is_pod
         else "restart the node's sdn pod",
-        flows=keys(node, own),
         weight=30 if is_pod else 20,
     )
