@@ -32,7 +32,7 @@ def under_way(name: str | None) -> "tuple[RunningTestbed, Lab, Progress]":
     from testbed.labs.progress import PROGRESS, load_progress
     from testbed.labs.read import read_lab
 
-    testbed = built_testbed(name)
+    testbed = built_testbed(name, made_by="testbed lab start 1")
     progress = load_progress(testbed.inside(PROGRESS), testbed.name)
     lab = read_lab(Path(progress.directory))
     if [task.name for task in lab.tasks] != [task.name for task in progress.tasks]:

@@ -50,14 +50,14 @@ def registry() -> Registry:
     return Registry(state_directory())
 
 
-def built_testbed(name: str | None) -> RunningTestbed:
-    """The testbed that a name, or no name, means.
+def built_testbed(name: str | None, *, made_by: str = "testbed up") -> RunningTestbed:
+    """The testbed that a name, or no name, means; ``made_by`` is what makes one.
 
     Raises:
         NotFoundError: it does not run, or several do.
         EmulationError: it is still being built.
     """
-    testbed = registry().find(name)
+    testbed = registry().find(name, made_by=made_by)
     if not testbed.ready:
         raise EmulationError(f"testbed {testbed.name} is still being built")
     return testbed

@@ -52,6 +52,9 @@ _OF_FLOWS = (
 _FEW = 5
 """Nodes whose flows are computed one by one; for more, all at once is faster."""
 
+_MOST_UNREAD = 5
+"""Files, or lines, that are told of one by one."""
+
 _OLDER = "BZ1643965"
 """Its fix is one flow, which no build of 3.11 before it has."""
 
@@ -117,7 +120,7 @@ def examined(evidence: Evidence, imported: Imported) -> Examined:
     found: list[Finding] = list(
         objects(imported, catalogue(evidence.objects, evidence.listed, []))
     )
-    not_looked_at: list[str] = []
+    not_looked_at = _unread(imported)
     computed = _computed(nodes, cluster)
     found_objects = {
         (item.kind, item.key) for item in imported.objects if item.sort is Sort.FOUND
@@ -251,6 +254,14 @@ def _empty_bridges(evidence: Evidence, nodes: list[Node]) -> Iterator[tuple[str,
         for name in section.origin.names:
             if name in without:
                 yield without[name], str(section.place)
+
+
+def _unread(imported: Imported) -> list[str]:
+    """What was collected, but could not be read."""
+    told = [str(item) for item in imported.remarks if item.sort is Sort.UNREAD]
+    if len(told) > _MOST_UNREAD:
+        told[_MOST_UNREAD - 1 :] = [f"{len(told) - _MOST_UNREAD + 1} more"]
+    return told
 
 
 def _not_collected(nodes: list[Node], empty: Collection[str]) -> Iterator[str]:

@@ -139,8 +139,12 @@ class Registry:
         with self._lock():
             return self._alive()
 
-    def find(self, name: str | None = None) -> RunningTestbed:
+    def find(
+        self, name: str | None = None, *, made_by: str = "testbed up"
+    ) -> RunningTestbed:
         """The testbed of that name; without one ``default``, or else the only one.
+
+        ``made_by`` is what to type where none runs.
 
         Raises:
             NotFoundError: none, or more than one, is meant.
@@ -152,7 +156,7 @@ class Registry:
             return next(iter(found.values()))
         if not found:
             what = f"testbed {name}" if name else "testbed"
-            raise NotFoundError(f"no {what} is running; type: testbed up")
+            raise NotFoundError(f"no {what} is running; type: {made_by}")
         names = ", ".join(found)
         if name is None:
             raise NotFoundError(f"several testbeds are running, name one: {names}")

@@ -95,7 +95,7 @@ def _stream(file: BinaryIO, name: str, meter: Meter) -> Stream:
             found = file.read(size)
         except OSError as error:
             why = (error.strerror or "it cannot be read").lower()
-            meter.pass_over(name, f"ends early; what comes before counts: {why}")
+            meter.leave_unread(name, f"ends early; what comes before counts: {why}")
             return b""
         meter.read(len(found))
         return meter.allowed(found, name)
@@ -130,7 +130,7 @@ def _directory(top: Path, meter: Meter) -> Iterator[Stream]:
                     stream = _stream(file, entry.path, meter)
                     yield from _opened(stream, meter, file)
         except OSError as error:
-            meter.pass_over(entry.path, (error.strerror or "cannot be read").lower())
+            meter.leave_unread(entry.path, (error.strerror or "cannot be read").lower())
 
 
 def _links(folder: Path) -> list[Path]:
@@ -144,7 +144,7 @@ def _tell_of_links(name: str, count: int, meter: Meter) -> None:
     if count:
         links = "a link is" if count == 1 else f"{count} links are"
         text = f"{links} not followed; what is behind counts where it is"
-        meter.pass_over(name, text)
+        meter.leave_unread(name, text)
 
 
 def _opened(
@@ -163,12 +163,12 @@ def _opened(
         (name for magic, name in _NOT_READ.items() if head.startswith(magic)), ""
     )
     if kind:
-        meter.pass_over(stream.name, f"is packed as {kind}; unpack it first")
+        meter.leave_unread(stream.name, f"is packed as {kind}; unpack it first")
     elif not is_packed:
         yield stream
     elif depth >= meter.limits.depth:
         text = f"is not opened: archives in archives, more than {depth} deep"
-        meter.pass_over(stream.name, text)
+        meter.leave_unread(stream.name, text)
     elif compression:
         yield from _opened(unpacked(stream, compression, meter), meter, None, depth + 1)
     elif head.startswith(_ZIP):
@@ -205,13 +205,13 @@ def _zip(
 
 def _zip_file(name: str, file: BinaryIO, meter: Meter, depth: int) -> Iterator[Stream]:
     if problem := _zip_problem(file):
-        meter.pass_over(name, problem)
+        meter.leave_unread(name, problem)
         return
     try:
         with zipfile.ZipFile(file) as opened:
             yield from _zip_members(name, opened, meter, depth)
     except (zipfile.BadZipFile, struct.error, ValueError, RuntimeError) as error:
-        meter.pass_over(name, f"is broken: {str(error).lower()}")
+        meter.leave_unread(name, f"is broken: {str(error).lower()}")
 
 
 def _zip_problem(file: BinaryIO) -> str:
@@ -245,11 +245,11 @@ def _zip_members(
         if not name:
             continue
         if info.flag_bits & 1:
-            meter.pass_over(name, "is encrypted")
+            meter.leave_unread(name, "is encrypted")
             continue
         if info.file_size > meter.left:
             size = in_bytes(info.file_size)
-            meter.pass_over(
+            meter.leave_unread(
                 name, f"declares {size}, more than is left (see --max-size)"
             )
             continue
@@ -259,7 +259,7 @@ def _zip_members(
                 stream = Stream(_checked(member.read, name, meter), name)
                 yield from _opened(stream, meter, None, depth + 1)
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-            meter.pass_over(name, f"cannot be read: {str(error).lower()}")
+            meter.leave_unread(name, f"cannot be read: {str(error).lower()}")
     _tell_of_links(archive, links, meter)
 
 
@@ -277,7 +277,7 @@ def _checked(
             found = read(min(size, CHUNK))
         except (zipfile.BadZipFile, zlib.error, OSError, EOFError) as error:
             said = str(error).lower() or "it is cut off"
-            meter.pass_over(name, f"is broken; what comes before counts: {said}")
+            meter.leave_unread(name, f"is broken; what comes before counts: {said}")
             found = b""
         allowed = meter.allowed(found, name)
         has_ended = not found or len(allowed) < len(found)
@@ -293,12 +293,12 @@ def _label(archive: str, name: str, meter: Meter) -> str:
     ]
     shown = f"{archive}/{'/'.join(parts)}"
     if len(name) > _LONGEST_NAME:
-        meter.pass_over(archive, f"a name of {len(name)} characters is refused")
+        meter.leave_unread(archive, f"a name of {len(name)} characters is refused")
         return ""
     if ".." in parts:
-        meter.pass_over(shown, "is refused: its name leads out of the archive")
+        meter.leave_unread(shown, "is refused: its name leads out of the archive")
         return ""
     if name.startswith("/"):
         text = "names that begin with / are read as if they did not"
-        meter.pass_over(archive, text)
+        meter.leave_unread(archive, text)
     return shown

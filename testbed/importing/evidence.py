@@ -198,7 +198,7 @@ def _take(
     elif section.kind is Kind.FLOWS:
 
         def tell(line: int, text: str) -> None:
-            lines.pass_over(text, line)
+            lines.leave_unread(text, line)
 
         for dump in dumps(section, tell, flow_reader):
             _add_bridge(dump, meter, evidence)

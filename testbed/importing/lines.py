@@ -85,9 +85,13 @@ class Lines:
             found.append(line)
         return found
 
-    def pass_over(self, text: str, line: int) -> None:
+    def leave_unread(self, text: str, line: int) -> None:
         """Tell of what is not read."""
-        self._meter.pass_over(self.name, text, line)
+        self._meter.leave_unread(self.name, text, line)
+
+    def pass_over(self, text: str) -> None:
+        """Tell of what need not be read."""
+        self._meter.pass_over(self.name, text)
 
     def _read(self, stream: Stream) -> Iterator[Line]:
         number, rest = 1, ""
@@ -130,7 +134,7 @@ class Lines:
                 and b"\\x" not in data
             ):
                 is_told = True
-                self.pass_over("is not all UTF-8; other bytes are shown as \\x..", 0)
+                self.pass_over("is not all UTF-8; other bytes are shown as \\x..")
             yield text
         yield decoder.decode(b"", final=True)
 

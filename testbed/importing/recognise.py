@@ -222,7 +222,7 @@ class _Recogniser:
             )
 
     def _skip(self, line: Line) -> None:
-        self._lines.pass_over("a line too long is left out", line.number)
+        self._lines.leave_unread("a line too long is left out", line.number)
         self._passed += len(line.text)
         for piece in self._lines:
             if piece.ended or self._is_enough():
@@ -231,5 +231,5 @@ class _Recogniser:
     def _is_enough(self) -> bool:
         if self._has_found or self._is_named or self._passed < _SNIFFED:
             return False
-        self._lines.pass_over("nothing of a network begins it; the rest is not read", 0)
+        self._lines.pass_over("nothing of a network begins it; the rest is not read")
         return True

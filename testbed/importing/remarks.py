@@ -26,6 +26,7 @@ class Sort(enum.StrEnum):
     FOUND = "found"
     INFERRED = "inferred"
     MISSING = "missing"
+    UNREAD = "not read"
     CONTRADICTORY = "contradictory"
     PASSED_OVER = "passed over"
 

@@ -31,7 +31,7 @@ _NOTHING = {
 
 
 def report(imported: Imported, paths: Sequence[Path]) -> str:
-    """The page: what was found, inferred, missing, contradictory and passed over."""
+    """The page: what was found, inferred, missing, not read and so on."""
     cluster = imported.topology.cluster
     of_objects = Counter(made.kind for made in imported.objects)
     with_flows = sum(1 for node in imported.nodes if node.bridge)
@@ -130,8 +130,8 @@ def _shortened(remarks: Iterable[Remark]) -> Iterator[str]:
 
 def _about(remark: Remark) -> str:
     """What kind of thing a remark is about."""
-    if remark.sort is Sort.PASSED_OVER:
-        return "what was passed over"
+    if remark.sort in (Sort.UNREAD, Sort.PASSED_OVER):
+        return f"what was {remark.sort}"
     word = remark.subject.split(" ", 1)[0]
     return word if word[:1].isalpha() else "objects"
 

@@ -73,7 +73,7 @@ def _refused(text: str, remarks: Sequence[Remark]) -> ImportRefusedError:
     worst = [
         remark
         for remark in remarks
-        if remark.sort in (Sort.CONTRADICTORY, Sort.MISSING)
+        if remark.sort in (Sort.CONTRADICTORY, Sort.MISSING, Sort.UNREAD)
     ]
     said = "".join(f"\n{remark.sort}: {remark}" for remark in worst[:20])
     return ImportRefusedError(f"no topology can be made: {text}{said}")

@@ -86,7 +86,7 @@ class Meter:
         if len(found) <= left:
             return found
         size = in_bytes(self.limits.unpacked)
-        self.pass_over(name, f"reading ends here, after {size} (see --max-size)")
+        self.leave_unread(name, f"reading ends here, after {size} (see --max-size)")
         return found[:left]
 
     def may_keep(self, count: int, name: str) -> bool:
@@ -95,7 +95,7 @@ class Meter:
             self._kept += count
             return True
         size = in_bytes(self.limits.kept)
-        self.pass_over(name, f"is left out: more than {size} of text would be kept")
+        self.leave_unread(name, f"is left out: more than {size} of text would be kept")
         return False
 
     def may_open(self, name: str) -> bool:
@@ -106,18 +106,22 @@ class Meter:
             text = (
                 f"is left out, and all after it: more than {self.limits.members} files"
             )
-            self.pass_over(name, text)
+            self.leave_unread(name, text)
         return self._members <= self.limits.members
 
-    def pass_over(self, name: str, text: str, line: int = 0) -> None:
-        """Tell of what is not read, once."""
-        place = Place(name, line)
+    def leave_unread(self, name: str, text: str, line: int = 0) -> None:
+        """Tell, once, of what cannot or may not be read, and might have mattered."""
+        self._tell(Sort.UNREAD, Place(name, line), text)
+
+    def pass_over(self, name: str, text: str) -> None:
+        """Tell, once, of what is none of a network's."""
+        self._tell(Sort.PASSED_OVER, Place(name), text)
+
+    def _tell(self, sort: Sort, place: Place, text: str) -> None:
         if (place, text) in self._told:
             return
         self._told.add((place, text))
-        self.remarks.append(
-            Remark(sort=Sort.PASSED_OVER, subject=str(place), text=text)
-        )
+        self.remarks.append(Remark(sort=sort, subject=str(place), text=text))
 
 
 class Stream:
@@ -288,5 +292,5 @@ class _Unpacked:
     def _end(self, text: str) -> bytes:
         self.stream.is_broken = True
         if not self._packed.is_broken:
-            self._meter.pass_over(self._packed.name, text)
+            self._meter.leave_unread(self._packed.name, text)
         return b""

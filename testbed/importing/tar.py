@@ -61,7 +61,7 @@ def tar_members(archive: Stream, meter: Meter) -> Iterator[TarMember]:
         if not archive.is_broken:
             where = f" after {last}" if last else ""
             text = f"{broken}{where}; what comes before counts"
-            meter.pass_over(archive.name, text)
+            meter.leave_unread(archive.name, text)
 
 
 class _BrokenError(Exception):

@@ -60,7 +60,7 @@ class _Json:
             else:
                 yield from self._document()
         except _BrokenError as broken:
-            self._lines.pass_over(str(broken), self._number())
+            self._lines.leave_unread(str(broken), self._number())
             # Whoever reads on must not begin with the same line again.
             self._at = (self._text.find("\n", self._at) + 1) or len(self._text)
         self._put_back_the_rest()

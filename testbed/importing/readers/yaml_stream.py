@@ -72,7 +72,7 @@ class _Documents:
             if self._deeper and line.ended and line.text.startswith(self._deeper):
                 self._item.append(line)  # most lines of most files
             elif not line.ended:
-                self._lines.pass_over("a line too long is left out", line.number)
+                self._lines.leave_unread("a line too long is left out", line.number)
             elif self._goes_on_with_item(line):
                 pass
             elif self._begins_item(line):
@@ -135,7 +135,7 @@ class _Documents:
                     if "kind" not in value:
                         self._kindless.append((value, place))
                     elif value.get("items") is None:
-                        self._lines.pass_over("an object without a name", place.line)
+                        self._lines.leave_unread("an object without a name", place.line)
 
     def _end_document(self) -> Iterator[ApiObject]:
         head, self._head = self._head, []
@@ -160,7 +160,7 @@ class _Documents:
         text = "".join(f"{line.text}\n" for line in lines)
         place = Place(self._lines.name, lines[0].number)
         if len(text) > _LARGEST:
-            self._lines.pass_over("an object too large is left out", place.line)
+            self._lines.leave_unread("an object too large is left out", place.line)
             return
         lead = text[: len(text) - len(text.lstrip(" -"))]
         kind = _field(text, lead, "kind")
@@ -177,7 +177,7 @@ class _Documents:
         for node in read(text, self._lines.name, problems):
             yield plain(node), place
         for problem in problems:
-            self._lines.pass_over(problem.text, place.line + problem.line - 1)
+            self._lines.leave_unread(problem.text, place.line + problem.line - 1)
 
 
 def _field(text: str, lead: str, name: str) -> str:

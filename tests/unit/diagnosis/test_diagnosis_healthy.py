@@ -55,6 +55,16 @@ def test_what_was_not_collected_is_told_and_no_finding(clinic: Clinic) -> None:
     assert any(line.startswith("iptables") for line in found.not_looked_at)
 
 
+def test_what_could_not_be_read_is_told_and_no_finding(clinic: Clinic) -> None:
+    def edit(files: Files) -> None:
+        files["rest.zip"] = "PK\3\4 and no more"
+
+    found = clinic("multitenant", edit=edit)
+
+    assert found.findings == ()
+    assert any("rest.zip: is cut off" in line for line in found.not_looked_at)
+
+
 def test_a_trimmed_dump_is_not_looked_at_where_it_says_nothing(clinic: Clinic) -> None:
     def edit(files: Files) -> None:
         path = one(files, "nodes/oc-02.test/flows")

@@ -63,6 +63,10 @@ class Result:
         return self.said(Sort.CONTRADICTORY)
 
     @property
+    def unread(self) -> list[str]:
+        return self.said(Sort.UNREAD)
+
+    @property
     def passed_over(self) -> list[str]:
         return self.said(Sort.PASSED_OVER)
 

@@ -140,7 +140,7 @@ def test_a_name_that_leads_out_of_the_archive_is_refused(
 ) -> None:
     result = importer.text(pack([(name, live), ("oc-04/flows", live)]), "evil")
 
-    (said,) = result.passed_over
+    (said,) = result.unread
     assert said.endswith("is refused: its name leads out of the archive")
     assert has_the_live_node(result)
 
@@ -150,7 +150,7 @@ def test_absolute_names_are_read_as_if_they_were_not(
 ) -> None:
     result = importer.text(tar([("/var/debug/nodes/oc-04/flows", live)]), "abs.tar")
 
-    (said,) = result.passed_over
+    (said,) = result.unread
     assert said.endswith("names that begin with / are read as if they did not")
     assert result.node("oc-04").bridge
 
@@ -164,7 +164,7 @@ def test_links_are_told_and_not_followed(
 
     result = importer.text(tar([(link, ""), ("oc-04/flows", live)]), "links.tar")
 
-    (said,) = result.passed_over
+    (said,) = result.unread
     assert "a link is not followed" in said
     assert has_the_live_node(result)
 
@@ -195,7 +195,7 @@ def test_links_and_pipes_in_a_directory_are_not_opened(
 
     result = importer.of(directory)
 
-    (said,) = result.passed_over
+    (said,) = result.unread
     assert "3 links are not followed" in said
     assert has_the_live_node(result)
 
@@ -208,9 +208,19 @@ def test_a_truncated_tarball_counts_up_to_the_cut(
 
     result = importer.text(whole[:100_000], "cut.tgz")
 
-    (said,) = result.passed_over
+    (said,) = result.unread
     assert said.endswith("cut.tgz: is cut off; what comes before the cut counts")
     assert has_the_live_node(result)
+
+
+def test_a_cut_tarball_that_makes_no_cluster_is_refused_with_that_reason(
+    importer: Importer, live: str
+) -> None:
+    namespace = "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: shop\n"
+    whole = tar([("a.yaml", namespace), ("core", os.urandom(9000)), ("flows", live)])
+
+    with pytest.raises(ImportRefusedError, match=r"not read: .*cut.tar: is cut off"):
+        importer.text(whole[:4000], "cut.tar")
 
 
 @pytest.mark.parametrize("kind", ["tar.gz", "tar.xz", "tar.bz2"])
@@ -223,7 +233,7 @@ def test_a_corrupt_tarball_counts_up_to_the_damage(
 
     result = importer.text(bytes(data), f"damaged.{kind}")
 
-    assert any("is broken; what comes before counts" in s for s in result.passed_over)
+    assert any("is broken; what comes before counts" in s for s in result.unread)
     assert has_the_live_node(result)
 
 
@@ -233,7 +243,7 @@ def test_a_tar_without_its_end_is_doubted(importer: Importer, live: str) -> None
 
     result = importer.text(data[:end], "short.tar")
 
-    (said,) = result.passed_over
+    (said,) = result.unread
     assert "has no end mark, as if cut off after oc-04/flows" in said
 
 
@@ -245,7 +255,7 @@ def test_a_tar_broken_between_members_counts_up_to_there(
 
     result = importer.text(bytes(data), "broken.tar")
 
-    (said,) = result.passed_over
+    (said,) = result.unread
     assert "is broken after oc-04/flows; what comes before counts" in said
     assert has_the_live_node(result)
 
@@ -259,7 +269,7 @@ def test_gzip_members_in_a_row_are_one_file_and_padding_is_none(
     result = importer.text(data + bytes(1024), "oc-04.gz")
 
     assert has_the_live_node(result)
-    assert result.passed_over == []
+    assert result.unread == []
 
 
 def test_a_bomb_ends_at_the_size_that_was_allowed(
@@ -270,7 +280,7 @@ def test_a_bomb_ends_at_the_size_that_was_allowed(
 
     result = importer.of(path, limits=SMALL)
 
-    (said,) = result.passed_over
+    (said,) = result.unread
     assert "bomb declares 8 MiB" in said
     assert "--max-size" in said
     assert has_the_live_node(result)
@@ -284,7 +294,7 @@ def test_a_bomb_that_declares_little_ends_there_too(
 
     result = importer.of(path / "a.tar", limits=SMALL)
 
-    (said,) = result.passed_over
+    (said,) = result.unread
     assert "b.gz: reading ends here, after 1 MiB (see --max-size)" in said
     assert has_the_live_node(result)
 
@@ -299,8 +309,8 @@ def test_a_zip_bomb_is_refused_by_what_it_declares_and_by_what_it_is(
     declared = importer.of(directory / "true.zip", limits=SMALL)
     lied = importer.of(directory / "lying.zip", limits=SMALL)
 
-    assert "bomb: declares 8 MiB, more than is left" in declared.passed_over[0]
-    assert "lying.zip/bomb: is broken" in lied.passed_over[0]
+    assert "bomb: declares 8 MiB, more than is left" in declared.unread[0]
+    assert "lying.zip/bomb: is broken" in lied.unread[0]
     assert has_the_live_node(declared)
     assert has_the_live_node(lied)
 
@@ -313,7 +323,7 @@ def test_an_extended_header_as_large_as_a_bomb_is_refused(
 
     result = importer.text(gzip.compress(data), "long.tgz")
 
-    (said,) = result.passed_over
+    (said,) = result.unread
     assert "is refused: it has a header of 1 MiB after oc-04/flows" in said
 
 
@@ -326,7 +336,7 @@ def test_a_size_below_zero_ends_the_archive(importer: Importer, live: str) -> No
 
     result = importer.text(data + bytes(header) + bytes(1024), "negative.tar")
 
-    (said,) = result.passed_over
+    (said,) = result.unread
     assert "is broken: it has a member of a size below zero" in said
 
 
@@ -349,7 +359,7 @@ def test_too_many_members_are_left_out(importer: Importer, live: str) -> None:
 
     result = importer.of(path, limits=Limits(members=5))
 
-    (said,) = result.passed_over
+    (said,) = result.unread
     assert "is left out, and all after it: more than 5 files" in said
     assert has_the_live_node(result)
 
@@ -367,8 +377,8 @@ def test_a_zip_that_is_cut_or_encrypted_is_refused_by_name(
 
     result = importer.of(directory)
 
-    assert any("cut.zip: is cut off: a zip ends with" in s for s in result.passed_over)
-    assert any("locked.zip/other: is encrypted" in s for s in result.passed_over)
+    assert any("cut.zip: is cut off: a zip ends with" in s for s in result.unread)
+    assert any("locked.zip/other: is encrypted" in s for s in result.unread)
 
 
 def test_a_link_in_a_zip_is_not_followed(importer: Importer, live: str) -> None:
@@ -379,7 +389,7 @@ def test_a_link_in_a_zip_is_not_followed(importer: Importer, live: str) -> None:
 
     result = importer.text(data, "links.zip")
 
-    assert "a link is not followed" in result.passed_over[0]
+    assert "a link is not followed" in result.unread[0]
     assert has_the_live_node(result)
 
 
@@ -401,7 +411,7 @@ def test_xz_that_wants_all_memory_is_refused(importer: Importer, live: str) -> N
 
     result = importer.of(directory)
 
-    (said,) = result.passed_over
+    (said,) = result.unread
     assert "greedy.xz: is broken" in said
     assert "memory" in said
 

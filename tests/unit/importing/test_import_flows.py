@@ -154,7 +154,7 @@ def test_a_line_that_was_cut_is_told_and_left_out(
 
     result = importer.text("\n".join(cut), "oc-04.flows")
 
-    said = result.passed_over
+    said = result.unread
     assert len(said) == 2
     assert "oc-04.flows:16: is no whole flow, and left out" in said[0]
     assert "oc-04.flows:17: is no whole flow, and left out" in said[1]
@@ -168,8 +168,8 @@ def test_many_broken_lines_are_told_in_few_words(
 
     result = importer.text("\n".join([*live_lines, *broken]), "oc-04.flows")
 
-    assert len(result.passed_over) == 6
-    assert "has 495 more lines that are no flow" in result.passed_over[-1]
+    assert len(result.unread) == 6
+    assert "has 495 more lines that are no flow" in result.unread[-1]
 
 
 def test_a_trimmed_dump_says_what_it_lacks(
@@ -281,8 +281,8 @@ def test_a_flow_that_some_would_see_as_two_lines_is_none(
 
     result = importer.text("\n".join([*live_lines, broken]), "oc-04.flows")
 
-    assert result.passed_over == [
-        said for said in result.passed_over if "holds control characters" in said
+    assert result.unread == [
+        said for said in result.unread if "holds control characters" in said
     ]
     assert result.deviations == {"oc-04": 0}
 

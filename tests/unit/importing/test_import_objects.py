@@ -143,7 +143,7 @@ def test_objects_are_read_however_they_are_written(
     result = importer.text(written([bulky(item) for item in objects]), "objects")
 
     assert result.cluster == cluster
-    assert result.passed_over == []
+    assert result.unread == []
 
 
 def test_what_is_kept_of_an_object_is_what_the_testbed_reads(
@@ -256,7 +256,7 @@ def test_an_object_that_is_refused_is_told_and_costs_no_other(
     result = importer.text(f"{CLUSTER}{before}{broken}{after}{END}", "objects.yaml")
 
     assert [pod.name for pod in result.cluster.pods] == ["a", "b"]
-    (said,) = result.passed_over
+    (said,) = result.unread
     assert why in said
     first = (CLUSTER + before).count("\n") + 1
     lines = range(first, first + 4)  # where the parser noticed it
@@ -268,7 +268,7 @@ def test_billion_laughs_are_not_laughed(importer: Importer) -> None:
 
     result = importer.text(f"{CLUSTER}{bomb}{END}", "objects.yaml")
 
-    assert "anchors and aliases are not accepted" in result.passed_over[0]
+    assert "anchors and aliases are not accepted" in result.unread[0]
 
 
 def test_json_that_is_cut_or_too_deep_counts_up_to_there(importer: Importer) -> None:
@@ -281,7 +281,7 @@ def test_json_that_is_cut_or_too_deep_counts_up_to_there(importer: Importer) -> 
         result = importer.text(spoiled, "objects.json")
 
         assert [pod.name for pod in result.cluster.pods] == ["a"]
-        assert why in result.passed_over[0]
+        assert why in result.unread[0]
 
 
 def test_a_number_may_stand_where_the_window_ends(importer: Importer) -> None:
@@ -302,7 +302,7 @@ def test_numbers_that_no_machine_has_are_refused(importer: Importer) -> None:
 
     result = importer({"a.json": huge, "b.yaml": CLUSTER + END})
 
-    assert "JSON is refused: too deep, or too long" in result.passed_over[0]
+    assert "JSON is refused: too deep, or too long" in result.unread[0]
 
 
 def test_other_kinds_are_counted(importer: Importer) -> None:

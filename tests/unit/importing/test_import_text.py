@@ -106,7 +106,7 @@ def test_a_gigantic_line_is_left_out_by_its_number(
 ) -> None:
     result = importer.text(f"{live}cookie=0x0{'x' * (3 << 20)}\nthe end\n")
 
-    (said,) = result.passed_over
+    (said,) = result.unread
     assert said.endswith("pasted.txt:66: a line too long is left out")
     assert all_is_there(result)
 
@@ -147,7 +147,7 @@ def test_text_beyond_what_may_be_kept_is_left_out_by_name(
 
     result = importer.of(path, limits=Limits(kept=len(live) + 100))
 
-    (said,) = result.passed_over
+    (said,) = result.unread
     assert "b/flows: is left out: more than" in said
     assert all_is_there(result)
 
