@@ -1,9 +1,10 @@
 """Every exception of the testbed.
 
 * SDNError
-  x TopologyError          your file: each problem with file, line, object, field
-  x LabError               a lab's directory: each problem with file, line and field
-  x GalleryError           a bug's file: each problem with file, line and field
+  x ProblemsError          files that cannot be used as they are
+    + TopologyError        your file: each problem with file, line, object, field
+    + LabError             a lab's directory: each problem with file, line and field
+    + GalleryError         a bug's file: each problem with file, line and field
   x ImportRefusedError     what was to be imported cannot be, or not to there
   x ExportRefusedError     what was to be exported has no place there
   x DumpError              what a node printed and nobody can read: the line, and why
@@ -31,40 +32,40 @@ class SDNError(Exception):
     """Base of every error the testbed raises on purpose."""
 
 
-class TopologyError(SDNError):
+class ProblemsError(SDNError):
+    """Files that cannot be used as they are.
+
+    Attributes:
+        problems: one line each, beginning with the file and mostly the line in it.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class TopologyError(ProblemsError):
     """A topology file that describes no possible cluster.
 
     Attributes:
         problems: one line each, ``file:line: object: field: what is wrong``.
     """
 
-    def __init__(self, problems: Sequence[str]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("\n".join(self.problems))
 
-
-class LabError(SDNError):
+class LabError(ProblemsError):
     """A lab, or a class's list, that cannot be used as it is.
 
     Attributes:
         problems: one line each, ``file:line: field: what is wrong``.
     """
 
-    def __init__(self, problems: Sequence[str]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("\n".join(self.problems))
 
-
-class GalleryError(SDNError):
+class GalleryError(ProblemsError):
     """A bug's file of scenarios that is not in the gallery's shape.
 
     Attributes:
         problems: one line each, ``file:line: field: what is wrong``.
     """
-
-    def __init__(self, problems: Sequence[str]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("\n".join(self.problems))
 
 
 class ImportRefusedError(SDNError):

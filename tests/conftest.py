@@ -7,6 +7,9 @@ from ipaddress import IPv4Address, IPv4Network
 import pytest
 from hypothesis import settings
 
+from testbed.emulation.prerequisites import choose_datapath
+from testbed.emulation.wiring import Datapath  # noqa: TC001 - evaluated
+from testbed.errors import PrerequisiteError
 from testbed.model import (
     Cluster,
     ClusterNetwork,
@@ -27,6 +30,15 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 # pytest --hypothesis-profile=thorough
 settings.register_profile("thorough", deadline=None, max_examples=1000)
+
+
+@pytest.fixture(scope="session")
+def datapath() -> Datapath:
+    """The datapath that this machine has, if it can run a testbed at all."""
+    try:
+        return choose_datapath()
+    except PrerequisiteError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")

@@ -16,20 +16,19 @@ Diagnosis: An egress node whose table 0 lacks the flow for VXLAN from the cluste
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING
 
 import pytest
-from scapy.layers.inet import ICMP, IP
+from scapy.layers.inet import IP
 from scapy.layers.l2 import Ether
 
 from testbed.egress import egress_mark
 from testbed.faults import FlowChanged, FlowDeleted
 from testbed.openflow import Table
-from testbed.probe import ip_between
+from testbed.probe import send_ping
 
 if TYPE_CHECKING:
-    from testbed.probe import LiveCluster, Pod, Sent
+    from testbed.probe import LiveCluster
 
 pytestmark = pytest.mark.plugins("networkpolicy")
 
@@ -39,12 +38,6 @@ HERE, ELSEWHERE, EGRESS_NODE = (
     "oc-02.test",
 )
 EGRESS_IP = "172.16.1.102"
-
-
-def send_out(cluster: LiveCluster, pod: Pod) -> Sent:
-    # A connection that a node knows keeps the address it once left with.
-    ping = ICMP(id=secrets.randbelow(1 << 16))
-    return cluster.send(pod, ip_between(pod, cluster.external) / ping)
 
 
 @pytest.mark.symptom
@@ -59,8 +52,8 @@ def test_at_first_what_is_tunnelled_to_the_egress_node_is_not_let_in(
         selector=f"priority=200,ip,in_port=1,nw_src={cidr}",
     )
     with cluster.broken(too_strict):
-        send_out(cluster, here).arrives(cluster.external)
-        sent = send_out(cluster, elsewhere)
+        send_ping(cluster, here, cluster.external).arrives(cluster.external)
+        sent = send_ping(cluster, elsewhere, cluster.external)
 
         sent.is_dropped(here.node, Table.DISPATCH, "priority=150,in_port=1")
 
@@ -77,18 +70,18 @@ def test_then_it_comes_out_of_tun0_for_another_mac(cluster: LiveCluster) -> None
         actions=f"set_field:{egress_mark(vnid):#x}->pkt_mark,goto_table:101",
     )
     with cluster.broken(keeps_mac):
-        sent = send_out(cluster, elsewhere)
+        sent = send_ping(cluster, elsewhere, cluster.external)
 
         frame = sent.arrives(here.node)
         assert frame[Ether].dst == elsewhere.node.mac != here.node.mac
-        send_out(cluster, here).arrives(cluster.external)
+        send_ping(cluster, here, cluster.external).arrives(cluster.external)
         assert {seen.tap for seen in sent.received()} == {here.node.tap}
 
 
 @pytest.mark.fix
 def test_pods_of_all_nodes_leave_by_it(cluster: LiveCluster) -> None:
     for pod in map(cluster.pod, (HERE, ELSEWHERE)):
-        sent = send_out(cluster, pod)
+        sent = send_ping(cluster, pod, cluster.external)
 
         assert sent.arrives(cluster.external)[IP].src == EGRESS_IP
         sent.arrives(pod)

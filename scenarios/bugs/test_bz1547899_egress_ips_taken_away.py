@@ -13,18 +13,17 @@ Diagnosis: A flow of table 100 with a reg0 whose NetNamespace has no egress IP.
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING
 
 import pytest
-from scapy.layers.inet import ICMP, IP
+from scapy.layers.inet import IP
 
 from testbed.gallery.remains import FlowsStale
 from testbed.openflow import Table
-from testbed.probe import ip_between
+from testbed.probe import send_ping
 
 if TYPE_CHECKING:
-    from testbed.probe import LiveCluster, Pod, Sent
+    from testbed.probe import LiveCluster
 
 pytestmark = pytest.mark.plugins("networkpolicy")
 
@@ -40,12 +39,6 @@ items:
 """
 
 
-def send_out(cluster: LiveCluster, pod: Pod) -> Sent:
-    # A connection that a node knows keeps the address it once left with.
-    ping = ICMP(id=secrets.randbelow(1 << 16))
-    return cluster.send(pod, ip_between(pod, cluster.external) / ping)
-
-
 @pytest.mark.symptom
 def test_what_leaves_is_still_tunnelled_to_the_former_egress_node(
     cluster: LiveCluster,
@@ -59,7 +52,7 @@ def test_what_leaves_is_still_tunnelled_to_the_former_egress_node(
     with cluster.broken(kept):
         cluster.apply(TAKEN_AWAY)
 
-        sent = send_out(cluster, pod)
+        sent = send_ping(cluster, pod, cluster.external)
 
         assert sent.crosses(pod.node.wire)[IP].dst == str(former.ip)
         assert sent.arrives(former)[IP].src == str(pod.ip)
@@ -70,7 +63,7 @@ def test_what_leaves_goes_by_the_pods_own_node(cluster: LiveCluster) -> None:
     pod = cluster.pod(ELSEWHERE)
     cluster.apply(TAKEN_AWAY)
 
-    sent = send_out(cluster, pod)
+    sent = send_ping(cluster, pod, cluster.external)
 
     assert sent.arrives(cluster.external)[IP].src == str(pod.node.ip)
     sent.arrives(pod)

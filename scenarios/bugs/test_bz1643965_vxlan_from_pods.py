@@ -40,7 +40,9 @@ def smuggled(cluster: LiveCluster) -> Packet:
     outer = ip_between(attacker, victim.node.ip)
     tunnel = UDP(sport=40015, dport=victim.node.vxlan_port)
     vnid = cluster.objects.vnid("shop")
-    return outer / tunnel / VXLAN(vni=vnid) / udp_between(forged, victim)
+    # Not scapy's flags, which are VXLAN-GPE's: Linux drops those.
+    header = VXLAN(vni=vnid, flags="Instance")
+    return outer / tunnel / header / udp_between(forged, victim)
 
 
 @pytest.mark.symptom

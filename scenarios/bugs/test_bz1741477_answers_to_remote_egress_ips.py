@@ -15,17 +15,15 @@ Diagnosis: A flow of table 100 that tunnels without ct(commit).
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING
 
 import pytest
-from scapy.layers.inet import ICMP
 
 from testbed.openflow import Table
-from testbed.probe import ip_between
+from testbed.probe import send_ping
 
 if TYPE_CHECKING:
-    from testbed.probe import LiveCluster, Pod, Sent
+    from testbed.probe import LiveCluster
 
 pytestmark = pytest.mark.plugins("networkpolicy")
 
@@ -43,11 +41,6 @@ quirks: {remoteEgressNotCommitted: false}
 """
 
 
-def send_out(cluster: LiveCluster, pod: Pod) -> Sent:
-    ping = ICMP(id=secrets.randbelow(1 << 16))
-    return cluster.send(pod, ip_between(pod, cluster.external) / ping)
-
-
 @pytest.mark.symptom
 def test_the_answer_comes_back_to_the_pods_node_and_is_dropped(
     cluster: LiveCluster,
@@ -55,7 +48,7 @@ def test_the_answer_comes_back_to_the_pods_node_and_is_dropped(
     pod = cluster.pod(ELSEWHERE)
     cluster.apply(DENY_ALL)
 
-    sent = send_out(cluster, pod)
+    sent = send_ping(cluster, pod, cluster.external)
 
     sent.arrives(cluster.external)
     # Not how many: a SYN ACK of a scenario before may come once more.
@@ -68,4 +61,4 @@ def test_the_answer_is_known_for_one_and_delivered(cluster: LiveCluster) -> None
     cluster.apply(FIXED)
     cluster.apply(DENY_ALL)
 
-    send_out(cluster, pod).arrives(pod)
+    send_ping(cluster, pod, cluster.external).arrives(pod)

@@ -15,22 +15,21 @@ Diagnosis: An egress IP on eth0 of a node whose HostSubnet does not have it.
 
 from __future__ import annotations
 
-import secrets
 from functools import partial
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
 import pytest
-from scapy.layers.inet import ICMP, IP
+from scapy.layers.inet import IP
 from scapy.layers.l2 import ARP, Ether
 
 from testbed.faults import EgressIpStale
-from testbed.probe import arp_request, ip_between
+from testbed.probe import arp_request, send_ping
 
 if TYPE_CHECKING:
     from scapy.packet import Packet
 
-    from testbed.probe import LiveCluster, Pod, Sent
+    from testbed.probe import LiveCluster
 
 pytestmark = pytest.mark.plugins("networkpolicy")
 
@@ -69,12 +68,6 @@ def who_answers(cluster: LiveCluster) -> set[str]:
     }
 
 
-def send_out(cluster: LiveCluster, pod: Pod) -> Sent:
-    # A connection that a node knows keeps the address it once left with.
-    ping = ICMP(id=secrets.randbelow(1 << 16))
-    return cluster.send(pod, ip_between(pod, cluster.external) / ping)
-
-
 @pytest.mark.symptom
 def test_two_nodes_answer_for_it_and_answers_get_to_the_one_that_announced_it_last(
     cluster: LiveCluster,
@@ -83,7 +76,7 @@ def test_two_nodes_answer_for_it_and_answers_get_to_the_one_that_announced_it_la
     pod = cluster.pod(SENDER)
     holder, former = cluster.node(EGRESS_NODE), cluster.node(FORMER)
     # The gateway must know the address already: announcements change what is known.
-    send_out(cluster, pod).arrives(pod)
+    send_ping(cluster, pod, cluster.external).arrives(pod)
     with cluster.broken(EgressIpStale(node=FORMER, ip=EGRESS_IP)):
         announced = cluster.recorder.wait_for(
             lambda seen: (
@@ -93,7 +86,7 @@ def test_two_nodes_answer_for_it_and_answers_get_to_the_one_that_announced_it_la
             timeout=cluster.patience,
         )
         assert announced is not None
-        sent = send_out(cluster, pod)
+        sent = send_ping(cluster, pod, cluster.external)
 
         assert sent.arrives(cluster.external)[IP].src == str(EGRESS_IP)
         assert sent.crosses(former.wire)[IP].dst == str(EGRESS_IP)
@@ -106,4 +99,4 @@ def test_one_node_answers_and_the_pod_gets_its_answer(cluster: LiveCluster) -> N
     pod, holder = cluster.pod(SENDER), cluster.node(EGRESS_NODE)
 
     assert who_answers(cluster) == {holder.wire_mac}
-    send_out(cluster, pod).arrives(pod)
+    send_ping(cluster, pod, cluster.external).arrives(pod)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import NoReturn
 
+    from testbed.emulation.programming import Fault
     from testbed.model import Cluster
     from testbed.probe import LiveCluster
     from testbed.tracing import Tracer
@@ -130,23 +131,31 @@ def _trace(tracer: Tracer, asked: Asked, origins: Origins) -> int:
     return status_of([found])
 
 
-def traced_offline(cluster: Cluster, asked: Asked) -> int:
-    """Trace in switches that have a cluster's computed flows, and no ports in use."""
+def traced_offline(cluster: Cluster, asked: Asked, faults: Sequence[Fault] = ()) -> int:
+    """Trace in switches that have a cluster's computed flows, and no ports in use.
+
+    Flows and iptables rules are as these faults leave them.
+    """
+    from testbed.emulation.programming import programmed_flows, programmed_rules
+    from testbed.emulation.wiring import Datapath
     from testbed.openflow import OFPort
     from testbed.ovs import start_dummy_switches
-    from testbed.pipeline import node_flows
     from testbed.tracing import Tracer, computed_kernels, computed_origins
 
     traffic_of(cluster, asked)  # a wrong question needs no switch
     ofports = {pod.ofport for pod in cluster.pods if pod.ofport} | set(OFPort)
-    flows = {node.name: node_flows(cluster, node) for node in cluster.nodes}
+    flows, rules = {}, {}
+    for node in cluster.nodes:
+        flows[node.name] = programmed_flows(cluster, node, faults)
+        (rules[node.name],) = programmed_rules(cluster, node, Datapath.SYSTEM, faults)
     with (
         tempfile.TemporaryDirectory(prefix="testbed-") as directory,
         start_dummy_switches(
             Path(directory), bridges=len(cluster.nodes), ofports=sorted(ofports)
         ) as switches,
     ):
-        tracer = Tracer(cluster, switches.program(flows), computed_kernels(cluster))
+        kernels = computed_kernels(cluster, rules)
+        tracer = Tracer(cluster, switches.program(flows), kernels)
         return _trace(tracer, asked, computed_origins(cluster))
 
 

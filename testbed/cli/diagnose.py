@@ -1,12 +1,11 @@
 """``testbed diagnose``: what is wrong with a collected cluster, and what to do."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from testbed.cli.import_dump import _progress, _size
+from testbed.cli.gathering import MaxSizeOption, gathering
 from testbed.cli.options import JsonOption
 from testbed.cli.questions import PortOption, ProtocolOption
 
@@ -45,14 +44,7 @@ def diagnose(  # noqa: PLR0913, PLR0917 - a command has as many options as it ha
         Path | None,
         typer.Option(metavar="FILE", help="Write a web page, too.", show_default=False),
     ] = None,
-    max_size: Annotated[
-        int,
-        typer.Option(
-            parser=_size,
-            metavar="SIZE",
-            help="How much to unpack at most, all together.",
-        ),
-    ] = "4G",  # type: ignore[assignment]
+    max_size: MaxSizeOption = "4G",  # type: ignore[assignment]
     *,
     as_json: JsonOption = False,
 ) -> None:
@@ -65,13 +57,13 @@ def diagnose(  # noqa: PLR0913, PLR0917 - a command has as many options as it ha
     notice, 1 findings, or a packet that does not fare as it must, 2 could not.
     """
     from testbed.diagnosis.examine import examined
-    from testbed.importing import Limits, gather, merge
+    from testbed.importing import merge
 
     if why is None and (protocol or dport):
         raise typer.BadParameter("--proto and --dport go with --why")
-    with _progress(paths) as tell:
-        evidence = gather(paths, sys.stdin.buffer, Limits(unpacked=max_size), tell)
-    found = examined(evidence, merge(evidence))
+    with gathering(paths, max_size) as evidence:
+        imported = merge(evidence)
+    found = examined(evidence, imported)
     answer = None
     if why is not None:
         from testbed.cli.questions import Asked, traffic_of

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from testbed.model import Cluster
     from testbed.openflow import DumpedFlow, Flow
 
 
@@ -40,16 +39,21 @@ def flows(
 ) -> None:
     """Print a node's flows as `ovs-ofctl dump-flows` does.
 
-    They are computed from a topology, a running testbed's if --name says so.
+    They are computed from a topology: a file's, with the faults that its Underlay
+    lists, or a running testbed's, with none, if --name says so.
     """
+    from testbed.openflow import DumpedFlow
+
     if topology and (live or name):
         raise typer.BadParameter("--topology excludes --live and --name")
     if live:
         dumped = _installed(node, name)
     else:
-        dumped = _computed(
-            cluster_of(built_testbed(name)) if name else _load(topology), node
-        )
+        computed = _of_testbed(name, node) if name else _of_file(topology, node)
+        dumped = [
+            DumpedFlow(flow=flow, n_packets=0, n_bytes=0, duration=0.0)
+            for flow in computed
+        ]
     if as_json:
         from testbed.cli.output import print_json
 
@@ -59,24 +63,28 @@ def flows(
         typer.echo(str(item))
 
 
-def _load(topology: "Path | None") -> "Cluster":
-    from testbed.topology import load
-    from testbed.topology.shipped import shipped
-
-    loaded = load(topology or shipped("four-node.yaml"))
-    for warning in loaded.warnings:
-        typer.echo(warning, err=True)
-    return loaded.cluster
-
-
-def _computed(cluster: "Cluster", node: str) -> "list[DumpedFlow]":
-    from testbed.openflow import DumpedFlow
+def _of_testbed(name: str, node: str) -> "tuple[Flow, ...]":
     from testbed.pipeline import node_flows
 
-    return [
-        DumpedFlow(flow=flow, n_packets=0, n_bytes=0, duration=0.0)
-        for flow in node_flows(cluster, cluster.node(node))
-    ]
+    cluster = cluster_of(built_testbed(name))
+    return node_flows(cluster, cluster.node(node))
+
+
+def _of_file(topology: "Path | None", node: str) -> "tuple[Flow, ...]":
+    from testbed.cli.from_file import faults_of, read
+    from testbed.pipeline import node_flows
+
+    loaded = read(topology)
+    cluster, faults = loaded.cluster, faults_of(loaded)
+    subnet = cluster.node(node)
+    if not faults:
+        return node_flows(cluster, subnet)
+    from testbed.emulation.programming import programmed_flows
+    from testbed.faults.hidden import hidden_in_flows
+
+    if hidden := hidden_in_flows(faults, subnet.name):
+        typer.echo(hidden, err=True)
+    return programmed_flows(cluster, subnet, faults)
 
 
 def _installed(node: str, name: str | None) -> "list[DumpedFlow]":

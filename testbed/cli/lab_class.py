@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from testbed.cli.lab import LabArgument, ShelfOption
-from testbed.cli.options import JsonOption
+from testbed.cli.options import JsonOption, LabArgument, ShelfOption
 from testbed.emulation.registry import state_directory
 
 if TYPE_CHECKING:

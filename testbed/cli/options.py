@@ -42,6 +42,24 @@ TopologyOption = Annotated[
         show_default="four-node.yaml, which comes with the testbed",
     ),
 ]
+LabArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="LAB",
+        help="Its number or name, or the directory of one of your own.",
+        show_default=False,
+    ),
+]
+ShelfOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--labs",
+        metavar="DIR",
+        envvar="TESTBED_LABS",
+        help="Where labs are, each a directory.",
+        show_default="those that come with the testbed",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 

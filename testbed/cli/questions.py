@@ -22,8 +22,6 @@ from testbed.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from testbed.model import Cluster, Traffic
 
 _PARTY = (
@@ -126,8 +124,9 @@ def trace(
     """Follow one packet, and the answer to it, through every table; none is sent.
 
     In a running testbed its own switches are asked; with --topology, switches that are
-    started for it and have the flows of these objects, which takes no root. Exit
-    status: 0 as expected, 1 otherwise, 2 it could not be told.
+    started for it and have the flows of these objects, as the faults that the file
+    lists have broken them; this takes no root. Exit status: 0 as expected, 1
+    otherwise, 2 it could not be told.
     """
     packet = source, destination, protocol, dport
     asked = _about("trace", *packet, as_json=as_json)
@@ -137,8 +136,16 @@ def trace(
     if name:
         raise typer.BadParameter("--topology excludes --name")
     from testbed.cli.answers import traced_offline
+    from testbed.cli.from_file import faults_of, read
 
-    raise typer.Exit(traced_offline(_load(topology), asked))
+    loaded = read(topology)
+    faults = faults_of(loaded)
+    if faults:
+        from testbed.faults.hidden import hidden_in_trace
+
+        if hidden := hidden_in_trace(faults):
+            typer.echo(hidden, err=True)
+    raise typer.Exit(traced_offline(loaded.cluster, asked, faults))
 
 
 def expect(
@@ -153,15 +160,17 @@ def expect(
 ) -> None:
     """Say from the objects alone what must become of a packet, and which one decides.
 
-    Needs no running testbed, no switch and no root.
+    Faults change nothing of what must be, so those of the file do not count. Needs no
+    running testbed, no switch and no root.
     """
     if topology and name:
         raise typer.BadParameter("--topology excludes --name")
+    from testbed.cli.from_file import read
     from testbed.oracle import expected
     from testbed.parties import name_of, told
     from testbed.verdict.explain import expected_text
 
-    cluster = cluster_of(built_testbed(name)) if name else _load(topology)
+    cluster = cluster_of(built_testbed(name)) if name else read(topology).cluster
     packet = source, destination, protocol, dport
     traffic = traffic_of(cluster, _about("expect", *packet, as_json=as_json))
     expectation = expected(cluster, traffic)
@@ -292,13 +301,3 @@ def _ask(asked: Asked, name: str | None) -> None:
     )
     status = done.returncode
     raise typer.Exit(status if status in (0, 1, COULD_NOT) else COULD_NOT)
-
-
-def _load(topology: "Path | None") -> "Cluster":
-    from testbed.topology import load
-    from testbed.topology.shipped import shipped
-
-    loaded = load(topology or shipped("four-node.yaml"))
-    for warning in loaded.warnings:
-        typer.echo(warning, err=True)
-    return loaded.cluster

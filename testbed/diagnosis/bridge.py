@@ -54,6 +54,25 @@ def wiped(node: Node, place: str) -> Finding:
     )
 
 
+def unanswered(node: Node, place: str) -> Finding:
+    """That nobody answered the question for br0's flows.
+
+    A bridge without flows answers, too: with the line that precedes them.
+    """
+    return Finding(
+        check="switch-silent",
+        severity=Severity.CRITICAL,
+        nodes=(node.name,),
+        what="ovs-vswitchd did not say which flows br0 has",
+        breaks="what needs a new flow of the datapath, for as long as it hangs; all, "
+        "with the userspace datapath",
+        evidence=(Evidence("dump-flows printed nothing, not even a reply", place),),
+        advice="see whether ovs-vswitchd runs and answers (ovs-appctl version); if "
+        f"not, restart Open vSwitch, then {RESTART}",
+        weight=1000,
+    )
+
+
 def other_plugin(differences: Differences) -> Iterator[Finding]:
     """Find a bridge that another plugin than the cluster's has set up."""
     node = differences.node

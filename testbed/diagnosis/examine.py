@@ -8,7 +8,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from testbed.diagnosis.base import base
-from testbed.diagnosis.bridge import other_plugin, untold_tables, version, wiped
+from testbed.diagnosis.bridge import (
+    other_plugin,
+    unanswered,
+    untold_tables,
+    version,
+    wiped,
+)
 from testbed.diagnosis.egress import egress, multicast
 from testbed.diagnosis.finding import Diagnosis, Severity, names, ranked, short
 from testbed.diagnosis.host import host, own_macs
@@ -139,20 +145,22 @@ def examined(evidence: Evidence, imported: Imported) -> Examined:
     empty = dict(_empty_bridges(evidence, nodes))
     for node in nodes:
         if node.name in empty:
-            found.append(wiped(node, empty[node.name]))
+            place, is_reply = empty[node.name]
+            found.append((wiped if is_reply else unanswered)(node, place))
         if node.name in computed:
             found += _flow_findings(node, computed[node.name], not_looked_at)
         found += ports(node)
         found += host(node, macs)
         found += rules(node, services_known, egress_known=egress_known)
-    not_looked_at += _not_collected(nodes, empty)
+    without = frozenset(name for name, (_, is_reply) in empty.items() if is_reply)
+    not_looked_at += _not_collected(nodes, without)
     diagnosis = Diagnosis(
         summary=_summary(nodes, cluster),
         findings=ranked(_put_right(found, nodes)),
         not_looked_at=tuple(not_looked_at),
     )
     return Examined(
-        diagnosis=diagnosis, cluster=cluster, nodes=tuple(nodes), wiped=frozenset(empty)
+        diagnosis=diagnosis, cluster=cluster, nodes=tuple(nodes), wiped=without
     )
 
 
@@ -246,14 +254,16 @@ def _named(item: Finding) -> set[str]:
     return {f"Pod {name}" for name in _POD.findall(item.what)}
 
 
-def _empty_bridges(evidence: Evidence, nodes: list[Node]) -> Iterator[tuple[str, str]]:
-    """Yield the nodes whose dump has no flow, and where that stands."""
+def _empty_bridges(
+    evidence: Evidence, nodes: list[Node]
+) -> Iterator[tuple[str, tuple[str, bool]]]:
+    """Yield the nodes whose dump has no flow, where it stands, and if it is a reply."""
     without = {node.name: node.name for node in nodes if not node.collected.bridge}
     without |= {short(name): name for name in without}
     for section in evidence.empty_dumps:
         for name in section.origin.names:
             if name in without:
-                yield without[name], str(section.place)
+                yield without[name], (str(section.place), section.is_reply)
 
 
 def _unread(imported: Imported) -> list[str]:

@@ -60,6 +60,7 @@ def ports(node: Node) -> Iterator[Finding]:
         yield _without_flows(node, unused)
     yield from _broken_rows(node)
     yield from _other_vxlan_ports(node)
+    yield from _fixed_vnids(node)
 
 
 def _listed(node: Node) -> list[tuple[Text, Port]]:
@@ -231,6 +232,28 @@ def _broken_rows(node: Node) -> Iterator[Finding]:
                     advice="ovs-vsctl del-port br0 VETH, for each",
                     weight=3,
                 )
+
+
+def _fixed_vnids(node: Node) -> Iterator[Finding]:
+    """VXLAN whose VNID is vxlan0's, whatever a flow has written."""
+    told = [
+        (vnid, Evidence(f"vxlan0 has key {vnid}", str(text.at(line))))
+        for text in node.texts(Kind.OVSDB)
+        for vnid, line in text.vxlan_keys
+    ]
+    if told:
+        yield Finding(
+            check="vxlan-key",
+            severity=Severity.CRITICAL,
+            nodes=(node.name,),
+            what=f"sends everything by VXLAN with VNID {told[0][0]:#x}",
+            breaks="with VNIDs, what pods here send to other nodes is another "
+            "namespace's there",
+            evidence=tuple(shown for _, shown in told),
+            advice="ovs-vsctl set interface vxlan0 options:key=flow, and remove "
+            "options:out_key",
+            weight=440,
+        )
 
 
 def _other_vxlan_ports(node: Node) -> Iterator[Finding]:

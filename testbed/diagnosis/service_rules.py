@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from testbed.diagnosis.node import Node
-    from testbed.importing.evidence import Text
-    from testbed.replay.rules import Rule, Table
+    from testbed.diagnosis.rule_table import RuleTable
+    from testbed.replay.rules import Rule
 
 _Key: TypeAlias = "tuple[str, RuleWords]"
 
@@ -74,18 +74,12 @@ def known_services(nodes: Sequence[Node], by_objects: frozenset[str]) -> KnownSe
     return KnownServices(by_objects=by_objects, by_most=most)
 
 
-def service_rules(
-    node: Node,
-    text: Text,
-    tables: tuple[str, Table, Table],
-    known: KnownServices,
-) -> Iterator[Finding]:
+def service_rules(table: RuleTable, known: KnownServices) -> Iterator[Finding]:
     """Find services whose rules are missing, more, or out of order."""
-    name, wanted, found = tables
-    if "KUBE-SERVICES" not in found.policies and not found.of("KUBE-SERVICES"):
+    if "KUBE-SERVICES" not in table.declared:
         return
-    mine = _by_service(wanted.rules, _WITH_LOCAL)
-    theirs = _by_service(found.rules, _WITH_LOCAL)
+    mine = _by_service(table.should.rules, _WITH_LOCAL)
+    theirs = _by_service(table.has.rules, _WITH_LOCAL)
     idled = {
         service
         for service, rules in theirs.items()
@@ -93,15 +87,15 @@ def service_rules(
     }
     for service in sorted((mine.keys() | theirs.keys()) & known.by_objects - idled):
         both = mine.get(service, []), theirs.get(service, [])
-        yield from _of_service(node, text, name, service, both)
-    for (table, service), rules in known.by_most.items():
-        if table == name and service not in idled:
+        yield from _of_service(table, service, both)
+    for (name, service), rules in known.by_most.items():
+        if name == table.name and service not in idled:
             own = theirs.get(service, [])
             both = list(rules), [r for r in own if not r.chain.startswith(_LOCAL)]
-            yield from _of_service(node, text, name, service, both)
-    if name == "nat":
-        yield from _last_rule(node, text, found)
-        yield from _hostports(node, text, wanted, found)
+            yield from _of_service(table, service, both)
+    if table.name == "nat":
+        yield from _last_rule(table)
+        yield from _hostports(table)
 
 
 def _by_service(
@@ -117,11 +111,7 @@ def _by_service(
 
 
 def _of_service(
-    node: Node,
-    text: Text,
-    name: str,
-    service: str,
-    both: tuple[list[Rule], list[Rule]],
+    table: RuleTable, service: str, both: tuple[list[Rule], list[Rule]]
 ) -> Iterator[Finding]:
     mine, theirs = both
     have = {_key(rule) for rule in theirs}
@@ -155,15 +145,12 @@ def _of_service(
     elif lost and more:
         verb = "has other rules of"
         breaks = "it leads to other endpoints than it has, or to none"
-    shown = [Evidence(f"missing in {name}: {rule.text}", text.file) for rule in lost]
-    shown += [
-        Evidence(rule.text, str(text.at(text.line + rule.line - 1)))
-        for rule in (*more, *disorder)
-    ]
+    shown = [table.missing(rule) for rule in lost]
+    shown += [table.evidence(rule) for rule in (*more, *disorder)]
     yield Finding(
         check="service-rules",
         severity=Severity.CRITICAL if lost or more else Severity.WARNING,
-        nodes=(node.name,),
+        nodes=(table.node,),
         what=f"kube-proxy {verb} Service {service}",
         breaks=breaks,
         object=f"Service {service}",
@@ -216,32 +203,31 @@ def _endpoint(rule: Rule) -> str:
     return rule.text.partition("--to-destination ")[2].partition(" ")[0]
 
 
-def _last_rule(node: Node, text: Text, found: Table) -> Iterator[Finding]:
+def _last_rule(table: RuleTable) -> Iterator[Finding]:
     """Node ports come last, else a service on a node's own address is not found."""
-    services = found.of("KUBE-SERVICES")
+    services = table.has.of("KUBE-SERVICES")
     places = [n for n, rule in enumerate(services) if _LAST in rule.text]
     if services and (not places or places[-1] != len(services) - 1):
         is_there = bool(places)
         yield Finding(
             check="node-ports",
             severity=Severity.WARNING if is_there else Severity.CRITICAL,
-            nodes=(node.name,),
+            nodes=(table.node,),
             what="the jump to KUBE-NODEPORTS is not the last rule of KUBE-SERVICES"
             if is_there
             else "KUBE-SERVICES does not jump to KUBE-NODEPORTS",
             breaks="services on the node's own addresses may be taken for node ports"
             if is_there
             else "no node port works",
-            evidence=(Evidence("KUBE-SERVICES", str(text.place)),),
+            evidence=(Evidence("KUBE-SERVICES", str(table.text.place)),),
             bugs=("openshift/origin#19597",),
             advice="restart the node's sdn pod",
             weight=40,
         )
 
 
-def _hostports(
-    node: Node, text: Text, wanted: Table, found: Table
-) -> Iterator[Finding]:
+def _hostports(table: RuleTable) -> Iterator[Finding]:
+    found = table.has
     if "KUBE-HOSTPORTS" not in found.policies:
         return
     there = {
@@ -252,7 +238,7 @@ def _hostports(
     }
     chains = {rule.chain for rule in found.rules}
     has = {_key(rule) for rule in found.rules if rule.chain.startswith("KUBE-HP-")}
-    for rule in wanted.rules:
+    for rule in table.should.rules:
         port = _HOSTPORT.search(rule.text)
         if rule.chain == "KUBE-HOSTPORTS":
             is_lost = port is not None and port[1] not in there
@@ -263,10 +249,10 @@ def _hostports(
             yield Finding(
                 check="hostport",
                 severity=Severity.CRITICAL,
-                nodes=(node.name,),
+                nodes=(table.node,),
                 what=f"iptables lack {rule.text}",
                 breaks="a pod's hostPort does not work",
-                evidence=(Evidence(f"missing in nat: {rule.text}", text.file),),
+                evidence=(table.missing(rule),),
                 bugs=("BZ1723924",),
                 advice="delete the pod that has the hostPort",
                 weight=15,

@@ -31,7 +31,8 @@ _OF_KERNELS = ("iptables-", "egress-ip-rule", "service-rules", "node-ports", "ho
                "masquerade-mark", "ip-forward", "route-",
                "no-default-route")  # fmt: skip
 _WHEREVER = ("link-down", "mtu", "peer-silent", "vxlan-", "stale-arp", "tun0-",
-             "node-address", "own-port", "flows-wiped", "host-ip-")  # fmt: skip
+             "node-address", "own-port", "flows-wiped", "switch-silent",
+             "host-ip-")  # fmt: skip
 """Checks of what no flow and no rule shows; of the machines that a packet passes."""
 
 

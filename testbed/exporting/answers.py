@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from testbed.exporting.printed import NODES_SAY, node_prints, pod_prints
+from testbed.exporting.printed import NODES_SAY, node_prints
+from testbed.exporting.printed_links import pod_prints
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

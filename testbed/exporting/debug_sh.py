@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from testbed.exporting.collection import File
+from testbed.exporting.commands import CPE, HOST, IP, NMCLI, NODE, outputs
 from testbed.exporting.objects import VERSION
 from testbed.host.names import sandbox_id
 
@@ -25,27 +26,16 @@ TOP = "openshift-sdn-debug"
 
 _SYSTEM = (
     ("journal-full", "journalctl --boot"),
-    ("nmcli-dev", "nmcli --nocheck -f all dev show"),
-    ("nmcli-con", "nmcli --nocheck -f all con show"),
+    *NMCLI,
     ("ifcfg", "head -1000 /etc/sysconfig/network-scripts/ifcfg-*"),
-    ("addresses", "ip addr show"),
-    ("routes", "ip route show"),
+    *IP,
     ("arp", "ip -s neighbor show"),
-    ("iptables", "iptables-save"),
-    ("hosts", "cat /etc/hosts"),
-    ("resolv.conf", "cat /etc/resolv.conf"),
-    ("modules", "lsmod"),
-    ("sysctl", "sysctl -a"),
+    *HOST,
 )
 _NODE = (
     ("bridges", "brctl show"),
     ("docker-ps", "docker ps -a"),
-    ("flows", "ovs-ofctl -O OpenFlow13 dump-flows br0"),
-    ("ovs-show", "ovs-ofctl -O OpenFlow13 show br0"),
-    ("tc-qdisc", "tc qdisc show"),
-    ("tc-class", "tc class show"),
-    ("tc-filter", "tc filter show"),
-    ("docker-unit-file", "systemctl cat docker.service"),
+    *NODE,
 )
 _MASTER = (
     ("nodes", "oc get nodes                      -o yaml"),
@@ -98,13 +88,11 @@ def shown(command: str, printed: str | None) -> str:
 
 
 def _system(collection: Collection, node: HostSubnet, folder: str) -> Iterator[File]:
-    for name, command in _SYSTEM:
-        printed = collection.answers.node(node.name, command)
-        yield File(f"{folder}/{name}", shown(command, printed))
+    yield from outputs(collection, node, folder, _SYSTEM, shown)
     sections = (
         shown("oc version", VERSION),
         shown("docker version", collection.answers.node(node.name, "docker version")),
-        shown("cat /etc/system-release-cpe", "cpe:/o:centos:centos:7\n"),
+        shown("cat /etc/system-release-cpe", CPE),
     )
     yield File(f"{folder}/version", "\n".join(sections))
 
@@ -137,17 +125,13 @@ def _log(collection: Collection) -> str:
 
 def _of_node(collection: Collection, node: HostSubnet) -> Iterator[File]:
     folder = f"nodes/{node.name}"
-    answers = collection.answers
     yield from _system(collection, node, folder)
-    for name, command in _NODE:
-        printed = answers.node(node.name, command)
-        yield File(f"{folder}/{name}", shown(command, printed))
-    inside = {"addresses": "ip addr show", "routes": "ip route show"}
+    yield from outputs(collection, node, folder, _NODE, shown)
     texts: dict[str, str] = {}
     pods = [pod for pod in collection.pods if pod.node == node.name]
     for pid, pod in enumerate(pods, _FIRST_PID):
-        for name, command in inside.items():
-            printed = answers.pod(pod.key, command)
+        for name, command in IP:
+            printed = collection.answers.pod(pod.key, command)
             # Pods of one name in two namespaces have one file; the last one's stays.
             texts[f"{folder}/pods/{pod.name}/{name}"] = shown(
                 f"nsenter -n -t {pid} -- {command}", printed

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from testbed.exporting.collection import File
+from testbed.exporting.commands import CPE, HOST, IP, NMCLI, NODE, outputs
 from testbed.exporting.objects import VERSION
 
 if TYPE_CHECKING:
@@ -26,26 +27,12 @@ TOP = "openshift"
 
 _SYSTEM = (
     ("journal-boot", "journalctl --boot -r -n 5000"),
-    ("nmcli-dev", "nmcli --nocheck -f all dev show"),
-    ("nmcli-con", "nmcli --nocheck -f all con show"),
-    ("addresses", "ip addr show"),
-    ("routes", "ip route show"),
+    *NMCLI,
+    *IP,
     ("arp", "ip neighbor show"),
-    ("iptables", "iptables-save"),
-    ("hosts", "cat /etc/hosts"),
-    ("resolv.conf", "cat /etc/resolv.conf"),
-    ("modules", "lsmod"),
-    ("sysctl", "sysctl -a"),
+    *HOST,
 )
-_NODE = (
-    ("flows", "ovs-ofctl -O OpenFlow13 dump-flows br0"),
-    ("ovs-show", "ovs-ofctl -O OpenFlow13 show br0"),
-    ("tc-qdisc", "tc qdisc show"),
-    ("tc-class", "tc class show"),
-    ("tc-filter", "tc filter show"),
-    ("docker-unit-file", "systemctl cat docker.service"),
-    ("docker-network-file", "cat /etc/sysconfig/docker-network"),
-)
+_NODE = (*NODE, ("docker-network-file", "cat /etc/sysconfig/docker-network"))
 _MASTER = (
     "nodes",
     "pods",
@@ -79,19 +66,16 @@ def _appended(collection: Collection) -> Iterator[File]:
     for node in collection.cluster.nodes:
         folder = f"nodes/{node.name}"
         yield from _system(collection, node, folder)
-        for name, command in _NODE:
-            yield File(f"{folder}/{name}", _printed(collection, node, command))
+        yield from outputs(collection, node, folder, _NODE, _shown)
 
 
 def _system(collection: Collection, node: HostSubnet, folder: str) -> Iterator[File]:
-    for name, command in _SYSTEM:
-        yield File(f"{folder}/{name}", _printed(collection, node, command))
+    yield from outputs(collection, node, folder, _SYSTEM, _shown)
     yield File(f"{folder}/version", VERSION)
-    yield File(f"{folder}/version", "cpe:/o:centos:centos:7\n")
+    yield File(f"{folder}/version", CPE)
 
 
-def _printed(collection: Collection, node: HostSubnet, command: str) -> str:
-    printed = collection.answers.node(node.name, command)
+def _shown(command: str, printed: str | None) -> str:
     if printed is None:
         return f"sh: {command.partition(' ')[0]}: command not found\n"
     return printed

@@ -1,46 +1,40 @@
-"""What the tools print on a node or in a pod where all is as it should be. Pure.
+"""What commands print on a node where all is as it should be. Pure.
 
-Source: ip(8), ovs-ofctl(8), iptables-save(8), tc(8); the forms are those of a 3.11
-node (iproute 4.11, iptables 1.4.21, Open vSwitch 2.9).
+What ip and tc print is in ``printed_links``, what Open vSwitch's tools do in
+``printed_switch``.
+
+Source: iptables-save(8) of iptables 1.4.21, as a 3.11 node has it.
 """
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
-from uuid import NAMESPACE_DNS, uuid5
 
+from testbed.exporting.printed_links import (
+    addresses,
+    addresses_on_lines,
+    queues,
+    routes,
+)
+from testbed.exporting.printed_switch import (
+    dump_flows,
+    dump_ports,
+    show_bridge,
+    show_database,
+)
 from testbed.host.dns import node_resolv_conf
-from testbed.host.egress import egress_addresses
 from testbed.host.iptables import node_rules
-from testbed.host.links import MULTICAST
-from testbed.host.names import sandbox_id, underlay_mac, veth_name
-from testbed.model import DOCKER_NETWORK
-from testbed.openflow import DumpedFlow, OFPort
 from testbed.pipeline import node_flows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from testbed.model import Cluster, HostSubnet, Pod
+    from testbed.model import Cluster, HostSubnet
     from testbed.openflow import Flow
 
-DUMP_FLOWS = "ovs-ofctl -O OpenFlow13 dump-flows br0"
-SHOW_BRIDGE = "ovs-ofctl -O OpenFlow13 show br0"
-DUMP_PORTS = "ovs-ofctl -O OpenFlow13 dump-ports-desc br0"
+_DUMP_FLOWS = "ovs-ofctl -O OpenFlow13 dump-flows br0"
 
-VXLAN_OVERHEAD = 50
-"""Bytes that a tunnelled packet is longer by."""
-
-_HOUR = 3600.0
-_UP = "BROADCAST,MULTICAST,UP,LOWER_UP"
-_ETHER = "link/ether {} brd ff:ff:ff:ff:ff:ff"
-_FOREVER = "       valid_lft forever preferred_lft forever\n"
-_LOOPBACK = (
-    "1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536 qdisc noqueue state UNKNOWN group default "
-    "qlen 1000\n    link/loopback 00:00:00:00:00:00 brd 00:00:00:00:00:00\n"
-    f"    inet 127.0.0.1/8 scope host lo\n{_FOREVER}"
-)
 _SYSCTLS = """\
 net.bridge.bridge-nf-call-arptables = 1
 net.bridge.bridge-nf-call-ip6tables = 1
@@ -53,9 +47,6 @@ net.ipv6.conf.all.disable_ipv6 = 0
 """
 _PROBABILITY = re.compile(r"(--probability )(\d\.\d+)")
 _STEPS = 1 << 31
-
-_POD_ETH0 = 3
-"""The index of eth0 in a pod; its other end's is in the node."""
 
 
 def node_prints(
@@ -75,44 +66,11 @@ def node_prints(
         flows: what is in br0, if it is not what the SDN computes.
         rules: the input of ``iptables-restore``, if it is not what follows from them.
     """
-    if command == DUMP_FLOWS:
-        return _dump(node_flows(cluster, node) if flows is None else flows)
+    if command == _DUMP_FLOWS:
+        return dump_flows(node_flows(cluster, node) if flows is None else flows)
     if command == "iptables-save":
         return _saved(node_rules(cluster, node) if rules is None else rules)
     return NODES_SAY[command](cluster, node)
-
-
-def pod_prints(cluster: Cluster, pod: Pod, command: str) -> str | None:
-    """What a command prints in a pod's network namespace; ``None`` if it is unknown."""
-    if pod.host_network:
-        return None
-    node = cluster.node(pod.node)
-    if command == "ip addr show":
-        peer = _veth_indices(cluster, node)[pod.key]
-        link = f"{_POD_ETH0}: eth0@if{peer}: <{_UP}> mtu {cluster.underlay.mtu} "
-        length = node.subnet.prefixlen
-        broadcast = node.subnet.broadcast_address
-        return (
-            f"{_LOOPBACK}{link}qdisc noqueue state UP group default \n"
-            f"    {_ETHER.format(pod.mac)} link-netnsid 0\n"
-            f"    inet {pod.ip}/{length} brd {broadcast} scope global eth0\n{_FOREVER}"
-        )
-    if command == "ip route show":
-        return (
-            f"default via {node.gateway} dev eth0 \n"
-            f"{node.subnet} dev eth0 proto kernel scope link src {pod.ip} \n"
-            + "".join(f"{cidr} dev eth0 \n" for cidr in cluster.cidrs)
-            + f"{MULTICAST} dev eth0 \n"
-        )
-    return None
-
-
-def _dump(flows: Sequence[Flow]) -> str:
-    lines = (
-        f" {DumpedFlow(flow=flow, n_packets=0, n_bytes=0, duration=_HOUR)}\n"
-        for flow in flows
-    )
-    return f"OFPST_FLOW reply (OF1.3) (xid=0x2):\n{''.join(lines)}"
 
 
 def _saved(rules: str) -> str:
@@ -134,174 +92,6 @@ def _saved(rules: str) -> str:
     )
 
 
-def _ports(cluster: Cluster, node: HostSubnet) -> Iterator[tuple[str, str]]:
-    """The ports of br0 as ``ovs-ofctl`` numbers them, with their MACs."""
-    yield f"{OFPort.VXLAN0.value}(vxlan0)", underlay_mac(node.host_ip)
-    yield f"{OFPort.TUN0.value}(tun0)", node.tun0_mac
-    for pod in cluster.pods_on(node):
-        yield f"{pod.ofport}({veth_name(pod)})", _veth_mac(pod)
-    yield "LOCAL(br0)", underlay_mac(node.gateway)
-
-
-def _described(cluster: Cluster, node: HostSubnet, xid: int) -> str:
-    lines = [f"OFPST_PORT_DESC reply (OF1.3) (xid={xid:#x}):"]
-    for name, mac in _ports(cluster, node):
-        is_down = name.startswith("LOCAL")
-        lines += [
-            f" {name}: addr:{mac}",
-            f"     config:     {'PORT_DOWN' if is_down else 0}",
-            f"     state:      {'LINK_DOWN' if is_down else 0}",
-            "     current:    10GB-FD COPPER",
-            "     speed: 10000 Mbps now, 0 Mbps max",
-        ]
-    return "".join(f"{line}\n" for line in lines)
-
-
-def _show_bridge(cluster: Cluster, node: HostSubnet) -> str:
-    dpid = underlay_mac(node.gateway).replace(":", "")
-    return (
-        f"OFPT_FEATURES_REPLY (OF1.3) (xid=0x2): dpid:0000{dpid}\n"
-        "n_tables:254, n_buffers:0\n"
-        "capabilities: FLOW_STATS TABLE_STATS PORT_STATS GROUP_STATS QUEUE_STATS\n"
-        f"{_described(cluster, node, 3)}"
-        "OFPT_GET_CONFIG_REPLY (OF1.3) (xid=0x5): frags=nx-match miss_send_len=0\n"
-    )
-
-
-def _dump_ports(cluster: Cluster, node: HostSubnet) -> str:
-    return _described(cluster, node, 2)
-
-
-def _show_database(cluster: Cluster, node: HostSubnet) -> str:
-    ports = [("br0", "internal"), ("vxlan0", "vxlan"), ("tun0", "internal")]
-    ports += [(veth_name(pod), "") for pod in cluster.pods_on(node)]
-    lines = ["    Bridge br0", "        fail_mode: secure"]
-    for name, kind in ports:
-        lines += [f"        Port {name}", f"            Interface {name}"]
-        lines += [f"                type: {kind}"] if kind else []
-        if kind == "vxlan":
-            port = cluster.network.vxlan_port
-            options = f'dst_port="{port}", key=flow, remote_ip=flow'
-            lines.append(f"                options: {{{options}}}")
-    text = "".join(f"{line}\n" for line in lines)
-    return f'{uuid5(NAMESPACE_DNS, node.name)}\n{text}    ovs_version: "2.9.0"\n'
-
-
-def _veth_mac(pod: Pod) -> str:
-    """A MAC for the node's end of a pod's veth; the real one is random."""
-    digits = sandbox_id(pod)[8:18]
-    return ":".join(["ea", *(digits[i : i + 2] for i in range(0, 10, 2))])
-
-
-_FIRST_VETH = 8
-
-
-def _veth_indices(cluster: Cluster, node: HostSubnet) -> Mapping[str, int]:
-    """The interface index of each pod's veth on its node."""
-    return {pod.key: n for n, pod in enumerate(cluster.pods_on(node), _FIRST_VETH)}
-
-
-def _addresses(cluster: Cluster, node: HostSubnet) -> str:
-    mtu = cluster.underlay.mtu
-    length = cluster.underlay.subnet.prefixlen
-    broadcast = cluster.underlay.subnet.broadcast_address
-    docker = DOCKER_NETWORK
-    eth0 = (
-        f"    inet {node.host_ip}/{length} brd {broadcast} scope global noprefixroute "
-        f"dynamic eth0\n{_FOREVER}"
-    ) + "".join(
-        f"    inet {ip}/{length} brd {broadcast} scope global secondary eth0\n"
-        f"{_FOREVER}"
-        for ip in egress_addresses(cluster, node)
-    )
-    tun0 = (
-        f"    inet {node.gateway}/{node.subnet.prefixlen} brd "
-        f"{node.subnet.broadcast_address} scope global tun0\n{_FOREVER}"
-    )
-    docker0 = (
-        f"    inet {docker[1]}/{docker.prefixlen} brd {docker.broadcast_address} "
-        f"scope global docker0\n{_FOREVER}"
-    )
-    mac = underlay_mac
-    down = "BROADCAST,MULTICAST"
-    links = [
-        _LOOPBACK,
-        _link(
-            2, "eth0", _UP, mtu + VXLAN_OVERHEAD, "pfifo_fast", mac(node.host_ip), eth0
-        ),
-        _link(3, "docker0", _UP, 1500, "noqueue", "02:42:ac:11:00:01", docker0),
-        _link(4, "ovs-system", down, 1500, "noop", mac(node.subnet[0])),
-        _link(5, "br0", down, mtu, "noop", mac(node.gateway)),
-        _link(6, _tunnel(cluster), _UP, 65000, "noqueue", mac(node.host_ip)),
-        _link(7, "tun0", _UP, mtu, "noqueue", node.tun0_mac, tun0),
-    ]
-    indices = _veth_indices(cluster, node)
-    for number, pod in enumerate(cluster.pods_on(node)):
-        name = f"{veth_name(pod)}@if{_POD_ETH0}"
-        link = _link(
-            indices[pod.key],
-            name,
-            _UP,
-            mtu,
-            "noqueue master ovs-system",
-            _veth_mac(pod),
-        )
-        links.append(f"{link.rstrip()} link-netnsid {number}\n")
-    return "".join(links)
-
-
-def _tunnel(cluster: Cluster) -> str:
-    """The device that the kernel's datapath makes for VXLAN."""
-    return f"vxlan_sys_{cluster.network.vxlan_port}"
-
-
-def _addresses_on_lines(cluster: Cluster, node: HostSubnet) -> str:
-    """The same as ``ip -o addr`` prints it: a line for each address."""
-    lines, name = [], ""
-    for line in _addresses(cluster, node).splitlines():
-        if not line.startswith(" "):
-            index, name, *_ = line.split(": ")
-        elif line.lstrip().startswith("inet "):
-            device = name.partition("@")[0]
-            lines.append(f"{index}: {device}{line}\\{_FOREVER}")
-    return "".join(lines)
-
-
-def _link(  # noqa: PLR0913, PLR0917 - the columns of a line
-    index: int, name: str, flags: str, mtu: int, qdisc: str, mac: str, more: str = ""
-) -> str:
-    state = "UP" if "LOWER_UP" in flags else "DOWN"
-    return (
-        f"{index}: {name}: <{flags}> mtu {mtu} qdisc {qdisc} state {state} group "
-        f"default qlen 1000\n    {_ETHER.format(mac)}\n{more}"
-    )
-
-
-def _routes(cluster: Cluster, node: HostSubnet) -> str:
-    underlay, docker = cluster.underlay, DOCKER_NETWORK
-    kernel = "proto kernel scope link src"
-    lines = (
-        f"default via {underlay.gateway} dev eth0 proto dhcp metric 100",
-        *(f"{cidr} dev tun0 scope link" for cidr in cluster.cidrs),
-        f"{underlay.subnet} dev eth0 {kernel} {node.host_ip} metric 100",
-        f"{docker} dev docker0 {kernel} {docker[1]}",
-        f"{cluster.network.service_network} dev tun0",
-    )
-    return "".join(f"{line} \n" for line in lines)
-
-
-def _queues(cluster: Cluster, node: HostSubnet) -> str:
-    devices = [("noqueue", "lo"), ("pfifo_fast", "eth0"), ("noqueue", "docker0")]
-    devices += [("noqueue", _tunnel(cluster)), ("noqueue", "tun0")]
-    devices += [("noqueue", veth_name(pod)) for pod in cluster.pods_on(node)]
-    bands = " bands 3 priomap  1 2 2 2 1 2 0 0 1 1 1 1 1 1 1 1"
-    return "".join(
-        f"qdisc {kind} 0: dev {name} root refcnt 2"
-        f"{bands if kind == 'pfifo_fast' else ''} \n"
-        for kind, name in devices
-    )
-
-
 def _hosts(_cluster: Cluster, node: HostSubnet) -> str:
     label = node.name.partition(".")[0]
     return (
@@ -315,21 +105,21 @@ def _nothing(_cluster: Cluster, _node: HostSubnet) -> str:
 
 
 NODES_SAY: Mapping[str, Callable[[Cluster, HostSubnet], str]] = {
-    DUMP_FLOWS: _nothing,
+    _DUMP_FLOWS: _nothing,
     "iptables-save": _nothing,
-    SHOW_BRIDGE: _show_bridge,
-    DUMP_PORTS: _dump_ports,
-    "ovs-vsctl -t 5 show": _show_database,
-    "ip addr show": _addresses,
-    "ip address": _addresses,
-    "ip route show": _routes,
-    "ip route show table all": _routes,
+    "ovs-ofctl -O OpenFlow13 show br0": show_bridge,
+    "ovs-ofctl -O OpenFlow13 dump-ports-desc br0": dump_ports,
+    "ovs-vsctl -t 5 show": show_database,
+    "ip addr show": addresses,
+    "ip address": addresses,
+    "ip route show": routes,
+    "ip route show table all": routes,
     "ip neighbor show": _nothing,
     "ip neigh show": _nothing,
     "ip -s neighbor show": _nothing,
-    "tc qdisc show": _queues,
-    "tc -s qdisc show": _queues,
-    "ip -o addr": _addresses_on_lines,
+    "tc qdisc show": queues,
+    "tc -s qdisc show": queues,
+    "ip -o addr": addresses_on_lines,
     "tc class show": _nothing,
     "tc filter show": _nothing,
     "sysctl -a": lambda _cluster, _node: _SYSCTLS,

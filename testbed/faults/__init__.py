@@ -21,7 +21,13 @@ from testbed.faults.daemons import (
     SwitchRestarted,
 )
 from testbed.faults.fault import Fault, PodFault, Programming
-from testbed.faults.flows import FlowChanged, FlowDeleted, FlowsWiped, NoteWrong
+from testbed.faults.flows import (
+    FlowChanged,
+    FlowDeleted,
+    FlowFault,
+    FlowsWiped,
+    NoteWrong,
+)
 from testbed.faults.kernel import IpForwardOff
 from testbed.faults.links import LinkDown, LinkFlapping, MtuDrifted
 from testbed.faults.peers import HostSubnetForgotten, HostSubnetStale
@@ -93,6 +99,7 @@ __all__ = [
     "Fault",
     "FlowChanged",
     "FlowDeleted",
+    "FlowFault",
     "FlowsWiped",
     "HostSubnetForgotten",
     "HostSubnetStale",

@@ -17,6 +17,7 @@ from testbed.faults.fault import Fault, PodFault
 from testbed.host.egress import egress_addresses
 from testbed.host.links import assign_egress_ips, release_egress_ips
 from testbed.host.names import underlay_mac
+from testbed.openflow import matches
 from testbed.ovs import Appctl
 
 if TYPE_CHECKING:
@@ -27,6 +28,15 @@ if TYPE_CHECKING:
     from testbed.model import Cluster
     from testbed.openflow import Flow
 
+_MATCH_OF = {
+    "arp_spa": matches.arp_spa,
+    "arp_sha": matches.arp_sha,
+    "arp_tpa": matches.arp_tpa,
+    "nw_src": matches.nw_src,
+    "nw_dst": matches.nw_dst,
+}
+"""How a pod's flows match its address, by the field's name."""
+
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
@@ -35,7 +45,9 @@ class DuplicatePodIP(PodFault):
     """A pod was given an address that another pod has (BZ1395183).
 
     Its eth0 has that address and the MAC that goes with it, and br0 its flows. Where
-    the other pod is on the same node, what is sent to the address now gets here.
+    the other pod is on the same node, what is sent to the address now gets here. The
+    objects, and so iptables and policies, still have it at its own: kube-proxy knows
+    which endpoints are its node's by their ``nodeName``.
 
     Attributes:
         ip: that address.
@@ -56,24 +68,27 @@ class DuplicatePodIP(PodFault):
         if other.key == self.pod:
             raise NotFoundError(f"{self.kind}: {self.ip} is the address of {self.pod}")
 
-    def seen(self, cluster: Cluster) -> Cluster:
-        """The pod with that address."""
-        return dataclasses.replace(
-            cluster,
-            pods=tuple(
-                dataclasses.replace(pod, ip=self.ip) if pod.key == self.pod else pod
-                for pod in cluster.pods
-            ),
-        )
-
     def flows(self, computed: Sequence[Flow]) -> tuple[Flow, ...]:
-        """Of two flows that are for the same packets, this pod's: it came later."""
+        """The flows, the pod's for that address.
+
+        Of two that are for the same packets, this pod's: it came later.
+        """
         kept: dict[tuple[int, str], Flow] = {}
         for flow in computed:
-            key = int(flow.table), flow.selector
-            if key not in kept or flow.made_by == f"Pod {self.pod}":
-                kept[key] = flow
+            is_own = flow.made_by == f"Pod {self.pod}"
+            has = self._readdressed(flow) if is_own else flow
+            key = int(has.table), has.selector
+            if is_own or key not in kept:
+                kept[key] = has
         return tuple(kept.values())
+
+    def _readdressed(self, flow: Flow) -> Flow:
+        names = (item.partition("=")[0] for item in flow.match)
+        match = tuple(
+            _MATCH_OF[name](self.ip) if name in _MATCH_OF else item
+            for name, item in zip(names, flow.match, strict=True)
+        )
+        return dataclasses.replace(flow, match=match)
 
     def inject(self, site: Site) -> Mapping[str, object]:
         """Exchange address and MAC."""

@@ -85,17 +85,51 @@ class FlowDeleted(Fault):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FlowChanged(Fault):
-    """A flow does something else.
+class FlowFault(Fault):
+    """Something that is wrong with one flow, which is there.
 
     Attributes:
         table: its table.
         selector: its priority and match as ``ovs-ofctl dump-flows`` prints them.
-        actions: what it does, in the same words.
     """
 
     table: int
     selector: str
+
+    def resolved(self, cluster: Cluster) -> Self:
+        """The same, spelled as flows are."""
+        return dataclasses.replace(
+            super().resolved(cluster), selector=_spelled(self.selector)
+        )
+
+    def check(self, cluster: Cluster) -> None:
+        """See that the node has the flow."""
+        computed = node_flows(cluster, cluster.node(self.node))
+        if not any(map(self._is_meant, computed)):
+            raise _no_flow(self.node, self.table, self.selector, computed)
+
+    def flows(self, computed: Sequence[Flow]) -> tuple[Flow, ...]:
+        """The flows, this one as it has become."""
+        return tuple(
+            self.wrong(flow) if self._is_meant(flow) else flow for flow in computed
+        )
+
+    def wrong(self, flow: Flow) -> Flow:
+        """What the flow has become."""
+        raise NotImplementedError
+
+    def _is_meant(self, flow: Flow) -> bool:
+        return flow.table == self.table and flow.selector == self.selector
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowChanged(FlowFault):
+    """A flow does something else.
+
+    Attributes:
+        actions: what it does, in the words of ``ovs-ofctl dump-flows``.
+    """
+
     actions: str
 
     @property
@@ -111,30 +145,13 @@ class FlowChanged(Fault):
         return _read(f"{self.selector} actions={self.actions}")
 
     def resolved(self, cluster: Cluster) -> Self:
-        """The same, spelled as flows are."""
-        return dataclasses.replace(
-            super().resolved(cluster),
-            selector=self._flow.selector,
-            actions=",".join(self._flow.actions),
-        )
+        """The same, its actions spelled as flows' are, too."""
+        actions = ",".join(self._flow.actions)
+        return dataclasses.replace(super().resolved(cluster), actions=actions)
 
-    def check(self, cluster: Cluster) -> None:
-        """See that the node has the flow."""
-        computed = node_flows(cluster, cluster.node(self.node))
-        if not any(map(self._is_meant, computed)):
-            raise _no_flow(self.node, self.table, self.selector, computed)
-
-    def flows(self, computed: Sequence[Flow]) -> tuple[Flow, ...]:
-        """The flows, this one with its new actions."""
-        return tuple(
-            dataclasses.replace(flow, actions=self._flow.actions)
-            if self._is_meant(flow)
-            else flow
-            for flow in computed
-        )
-
-    def _is_meant(self, flow: Flow) -> bool:
-        return flow.table == self.table and flow.selector == self._flow.selector
+    def wrong(self, flow: Flow) -> Flow:
+        """The flow, with its new actions."""
+        return dataclasses.replace(flow, actions=self._flow.actions)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
-from testbed.errors import NotFoundError
-from testbed.faults import Fault
+from testbed.faults import Fault, FlowFault
 from testbed.host.iptables import node_rules
 from testbed.openflow import Table, parse_flow
 from testbed.pipeline import node_flows
@@ -66,17 +65,13 @@ class FlowsStale(Fault):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OlderFlow(Fault):
+class OlderFlow(FlowFault):
     """A flow matches what it matched in an earlier version, and does the same.
 
     Attributes:
-        table: its table.
-        selector: its priority and match as they are to be.
         older: its priority and match as they were.
     """
 
-    table: int
-    selector: str
     older: str
 
     @property
@@ -87,26 +82,10 @@ class OlderFlow(Fault):
             f"in the place of {self.selector}"
         )
 
-    def check(self, cluster: Cluster) -> None:
-        """See that the node has the flow."""
-        computed = node_flows(cluster, cluster.node(self.node))
-        if not any(map(self._is_meant, computed)):
-            raise NotFoundError(
-                f"{self.node} has no flow {self.selector} in table {self.table}"
-            )
-
-    def flows(self, computed: Sequence[Flow]) -> tuple[Flow, ...]:
-        """The flows, this one as it was."""
+    def wrong(self, flow: Flow) -> Flow:
+        """The flow as it was."""
         older = parse_flow(f"{self.older} actions=drop")
-        return tuple(
-            replace(flow, priority=older.priority, match=older.match)
-            if self._is_meant(flow)
-            else flow
-            for flow in computed
-        )
-
-    def _is_meant(self, flow: Flow) -> bool:
-        return flow.table == self.table and flow.selector == self.selector
+        return replace(flow, priority=older.priority, match=older.match)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from testbed.errors import GalleryError, NotFoundError
+from testbed import shelf
+from testbed.errors import GalleryError
 from testbed.gallery.read import read_bug
 
 if TYPE_CHECKING:
-    from testbed.gallery.model import Bug
+    from pathlib import Path
 
-_PACKAGE = Path(__file__).parents[1]
+    from testbed.gallery.model import Bug
 
 
 def shipped() -> Path:
-    """The directory of the bugs that come with the testbed.
-
-    A wheel carries them inside the package, a checkout beside it.
-    """
-    inside = _PACKAGE / "gallery" / "shipped"
-    return inside if inside.exists() else _PACKAGE.parent / "scenarios" / "bugs"
+    """The directory of the bugs that come with the testbed."""
+    return shelf.shipped("gallery/shipped", "scenarios/bugs")
 
 
 def all_bugs(directory: Path | None = None) -> tuple[Bug, ...]:
@@ -31,18 +26,9 @@ def all_bugs(directory: Path | None = None) -> tuple[Bug, ...]:
         GalleryError: there are none, or something is wrong with one.
     """
     directory = directory or shipped()
-    files = sorted(directory.glob("test_*.py"))
-    if not files:
+    bugs = shelf.read_all(sorted(directory.glob("test_*.py")), read_bug, GalleryError)
+    if not bugs:
         raise GalleryError([f"{directory}: has no bug in it: no file test_*.py"])
-    bugs: list[Bug] = []
-    problems: list[str] = []
-    for file in files:
-        try:
-            bugs.append(read_bug(file))
-        except GalleryError as error:
-            problems += error.problems
-    if problems:
-        raise GalleryError(problems)
     return tuple(sorted(bugs, key=lambda bug: (bug.family.lower(), bug.title)))
 
 
@@ -53,10 +39,4 @@ def find_bug(wanted: str, directory: Path | None = None) -> Bug:
         GalleryError: something is wrong with one of the files.
         NotFoundError: there is none.
     """
-    bugs = all_bugs(directory)
-    for bug in bugs:
-        if bug.is_called(wanted):
-            return bug
-    names = [bug.name for bug in bugs]
-    close = get_close_matches(wanted.upper(), names, n=3) or names
-    raise NotFoundError(f"no bug {wanted}; there are: {', '.join(close)}")
+    return shelf.find("bug", wanted, all_bugs(directory), lambda bug: bug.name)

@@ -20,6 +20,7 @@ from testbed.importing.readers.host import (
     ports,
     recorded_ports,
     routes,
+    vxlan_keys,
     vxlan_ports,
 )
 from testbed.importing.readers.rules import rules
@@ -78,6 +79,7 @@ class Text:
     routes: tuple[Route, ...] = ()
     ports: tuple[Port, ...] = ()
     vxlan_ports: tuple[tuple[int, int], ...] = ()
+    vxlan_keys: tuple[tuple[int, int], ...] = ()
     rules: Rules | None = None
 
     def at(self, line: int) -> Place:
@@ -227,6 +229,7 @@ def _text(section: Section, evidence: Evidence) -> Text:
             else ()
         ),
         vxlan_ports=tuple(vxlan_ports(lines)) if is_recorded else (),
+        vxlan_keys=tuple(vxlan_keys(lines)) if is_recorded else (),
         rules=rules(lines, with_services=full < _NODES_WITH_SERVICES)
         if kind is Kind.IPTABLES
         else None,

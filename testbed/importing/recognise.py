@@ -60,6 +60,11 @@ class Section:
         )
 
     @property
+    def is_reply(self) -> bool:
+        """Whether a switch has said it: it answers though it has no flows."""
+        return any(REPLY.match(text) for _, text in self.lines)
+
+    @property
     def text(self) -> str:
         """Its lines as they stood."""
         return "".join(f"{text}\n" for _, text in self.lines)

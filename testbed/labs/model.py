@@ -187,6 +187,10 @@ class Lab:
         """The directory's name, by which people call it."""
         return self.directory.name
 
+    def is_called(self, wanted: str) -> bool:
+        """Whether it has that name or number."""
+        return wanted in (self.name, str(self.number))
+
     @property
     def topology(self) -> Path:
         """The objects of its cluster."""

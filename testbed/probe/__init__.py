@@ -11,7 +11,7 @@ from testbed.probe.packets import (
 )
 from testbed.probe.places import Host, Node, Place, Pod
 from testbed.probe.recorder import Tap
-from testbed.probe.sending import send_syn, send_udp
+from testbed.probe.sending import send_ping, send_syn, send_udp
 from testbed.probe.sent import Sent
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "echoing",
     "ip_between",
     "say",
+    "send_ping",
     "send_syn",
     "send_udp",
     "syn_between",

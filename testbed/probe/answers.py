@@ -31,9 +31,10 @@ _ARP, _NEITHER = -1, -2
 _ECHO_REPLY, _UNREACHABLE, _REDIRECT, _ECHO_REQUEST, _TIME_EXCEEDED = 0, 3, 5, 8, 11
 """Types of ICMP. Source: RFC 792."""
 
+_HOST_UNREACHABLE = _UNREACHABLE, 1
+
 _CODES = {
     0: "net-unreachable",
-    1: "host-unreachable",
     2: "protocol-unreachable",
     3: "port-unreachable",
     4: "fragmentation-needed",
@@ -87,8 +88,10 @@ class Answer:
 class Sort(enum.Enum):
     """What a frame with a probe's nonce is.
 
-    The probe itself, an answer to it, or said aside: a redirect answers nothing, for
-    the packet goes on.
+    The probe itself, an answer to it, or said aside. A redirect answers nothing, for
+    the packet goes on. Nor does "host unreachable", which a kernel says three seconds
+    late of a neighbour that does not answer ARP: the packet is lost, and nobody refused
+    it. Source: arp(7), mcast_solicit and retrans_time_ms.
     """
 
     PROBE = enum.auto()
@@ -111,7 +114,9 @@ def sort_of(frame: bytes, port: int) -> Sort:
     if frame[23] == ICMP:
         if frame[at] == _ECHO_REQUEST:
             return Sort.PROBE
-        return Sort.ASIDE if frame[at] == _REDIRECT else Sort.ANSWER
+        said = frame[at], frame[at + 1]
+        is_aside = said[0] == _REDIRECT or said == _HOST_UNREACHABLE
+        return Sort.ASIDE if is_aside else Sort.ANSWER
     sport, dport = _PORTS.unpack_from(frame, at)
     return Sort.ANSWER if dport == port != sport else Sort.PROBE
 

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 
 from testbed.emulation import machines
 from testbed.emulation.changes import change_cluster
-from testbed.errors import NotFoundError
 from testbed.faults import ledger
-from testbed.faults.injection import clear, inject
 from testbed.ovs import Counters
 from testbed.patience import patience
 from testbed.probe.connections import Connections
@@ -18,6 +16,8 @@ from testbed.probe.packets import marked
 from testbed.probe.places import Node, Place, Places
 from testbed.probe.recorder import Recorder, Tap
 from testbed.probe.sent import Sent
+from testbed.probe.standing_faults import StandingFaults
+from testbed.probe.tally import Tally
 from testbed.probe.traffic import traffic_between, transport_of
 from testbed.probe.witnesses import verdict, verdicts
 from testbed.tracing import computed_origins
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from testbed import model
     from testbed.emulation.programming import Fault
-    from testbed.faults.injection import Injected
     from testbed.openflow import Flow, Table
     from testbed.ovs import Appctl
     from testbed.probe.claims import Claim
@@ -53,7 +52,6 @@ class LiveCluster(Inventory):
         sent: what the scenario has sent, controls included.
         claims: what it claimed of that.
         verdicts: what its questions (``probe``) were answered.
-        suffered: what was wrong with it on purpose since the scenario began.
         became: what the cluster has been since the scenario began, the latest last.
         patience: seconds a delivered packet may take; a loaded machine is slow, but
             never as slow as that.
@@ -66,25 +64,24 @@ class LiveCluster(Inventory):
         places: Places,
         recorder: Recorder,
         connections: Connections,
+        standing: StandingFaults,
     ) -> None:
         super().__init__(topology, places)
         self.recorder = recorder
         self.patience = patience(3.0)
         self.connections = connections
         self._built = topology
-        self._faults: tuple[Injected, ...] = ()
-        self._loose: set[int] = set()
+        self._standing = standing
         self._origins: tuple[Topology, Origins] | None = None
         self.before_change: list[Callable[[], None]] = []
         self.sent: list[Sent] = []
         self.claims: list[Claim] = []
         self.verdicts: list[Verdict] = []
-        self.suffered: list[Fault] = []
         self.became = [topology]
-        self._hit_before: dict[tuple[str, Flow], int] = {}
-        self.baseline = {
+        begin = {
             name: Counters.read(appctl) for name, appctl in connections.answering()
         }
+        self._tally = Tally(self.read_counters, begin)
 
     @classmethod
     @contextlib.contextmanager
@@ -105,9 +102,8 @@ class LiveCluster(Inventory):
             recorder = stack.enter_context(Recorder(places.taps))
             run_dirs = {node.name: node.switch.run_dir for node in places.nodes}
             connections = stack.enter_context(Connections(run_dirs))
-            live = cls(topology, places, recorder, connections)
-            live._faults = ledger.standing()
-            yield live
+            standing = StandingFaults(ledger.standing())
+            yield cls(topology, places, recorder, connections, standing)
 
     @property
     def datapath(self) -> str:
@@ -167,20 +163,19 @@ class LiveCluster(Inventory):
 
         Those of a block that has not ended (``broken``) stay until it has.
         """
-        for injected in reversed(self._faults):
-            if injected.number in self._loose:
-                self.clear(injected.fault)
+        for fault in tuple(self._standing.loose()):
+            self.clear(fault)
         self.become(self._built)
 
     def keep(self) -> None:
         """Have what is wrong with it now stay, whatever is restored."""
-        self._loose.clear()
+        self._standing.keep()
 
     def become(self, topology: Topology) -> None:
         """Make it another cluster with the same nodes."""
         if topology is self.topology:
             return
-        self._note_hits()
+        self._before_change()
         change_cluster(self.objects, topology.cluster, faults=self.faults)
         had = self.places.taps
         running = {machine.name: machine for machine in machines.load()}
@@ -190,12 +185,17 @@ class LiveCluster(Inventory):
         self.recorder.watch(tap for tap in has if tap not in had)
         self.topology, self.places = topology, places
         self.became.append(topology)
-        self.baseline = self.read_counters()
+        self._tally.after_change()
 
     @property
     def faults(self) -> tuple[Fault, ...]:
         """What is wrong with it on purpose, in the order in which it came."""
-        return tuple(item.fault for item in self._faults)
+        return self._standing.faults
+
+    @property
+    def suffered(self) -> tuple[Fault, ...]:
+        """What was wrong with it on purpose since the scenario began."""
+        return tuple(self._standing.suffered)
 
     @contextlib.contextmanager
     def broken(self, fault: Fault) -> Iterator[None]:
@@ -210,11 +210,12 @@ class LiveCluster(Inventory):
             FlowRejectedError, CommandError: the node does not take the fault.
         """
         before = self.topology
-        injected = self._inject(fault)
+        with self._recounting():
+            injected = self._standing.inject(self.objects, fault)
         try:
             yield
         finally:
-            self.clear(injected.fault)
+            self.clear(injected)
             self.become(before)
 
     def inject(self, fault: Fault) -> Fault:
@@ -229,17 +230,8 @@ class LiveCluster(Inventory):
             PrerequisiteError: this machine's kernel cannot do it.
             FlowRejectedError, CommandError, SwitchError: the node does not take it.
         """
-        injected = self._inject(fault)
-        self._loose.add(injected.number)
-        return injected.fault
-
-    def _inject(self, fault: Fault) -> Injected:
-        self._note_hits()
-        self._faults = inject(self.objects, self._faults, fault)
-        injected = self._faults[-1]
-        self.suffered.append(injected.fault)
-        self._look_again()
-        return injected
+        with self._recounting():
+            return self._standing.inject(self.objects, fault, loose=True)
 
     def clear(self, fault: Fault) -> None:
         """Undo what a fault has done, exactly; other faults stay.
@@ -247,29 +239,22 @@ class LiveCluster(Inventory):
         Raises:
             NotFoundError: it is not there.
         """
-        gone = next((item for item in self._faults if item.fault is fault), None)
-        if gone is None:
-            raise NotFoundError(f"there is no such fault: {fault}")
-        self._note_hits()
-        self._faults = clear(self.objects, self._faults, gone)
-        self._loose.discard(gone.number)
-        self._look_again()
+        with self._recounting():
+            self._standing.clear(self.objects, fault)
 
-    def _note_hits(self) -> None:
+    def _before_change(self) -> None:
         """Keep what was counted, before a change that takes counters away."""
-        self._hit_before = self._hit()
+        self._tally.before_change()
         for look in self.before_change:
             look()
 
-    def _look_again(self) -> None:
-        """Count anew, and by connections to what runs now."""
-        self.connections.forget(self._deaf)
-        self.baseline = self.read_counters()
-
-    @property
-    def _deaf(self) -> set[str]:
-        """The nodes whose ovs-vswitchd does not answer, on purpose."""
-        return {fault.node for fault in self.faults if fault.deaf}
+    @contextlib.contextmanager
+    def _recounting(self) -> Iterator[None]:
+        """Have faults come and go; then count anew, by connections to what runs now."""
+        self._before_change()
+        yield
+        self.connections.forget(self._standing.deaf)
+        self._tally.after_change()
 
     def send(
         self, sender: Place | Tap, packet: Packet, *, control: bool = False
@@ -353,7 +338,7 @@ class LiveCluster(Inventory):
         Raises:
             SwitchError: another one's ovs-vswitchd is dead, or hangs.
         """
-        deaf = self._deaf
+        deaf = self._standing.deaf
         return {
             node.name: Counters.read(self.connections.of(node.name))
             for node in self.nodes
@@ -361,7 +346,7 @@ class LiveCluster(Inventory):
         }
 
     def hits(self, node: Node, table: Table, flow: str) -> int:
-        """How many packets have hit a flow since the scenario began.
+        """How many packets have hit a flow since the scenario, or its last change.
 
         Args:
             node: whose br0 it is.
@@ -371,11 +356,7 @@ class LiveCluster(Inventory):
         Raises:
             NotFoundError: the node has no such flow.
         """
-        key = (int(table), flow)
-        now = self.read_counters()[node.name].dumped
-        if key not in now:
-            raise NotFoundError(f"{node} has no flow {flow} in table {table}")
-        return now[key].n_packets - self.baseline[node.name].dumped[key].n_packets
+        return self._tally.hits_of(node.name, table, flow)
 
     @property
     def _gateway(self) -> machines.Machine:
@@ -386,23 +367,16 @@ class LiveCluster(Inventory):
 
         Also those that a change took away since.
         """
-        return [(node, flow, times) for (node, flow), times in self._hit().items()]
-
-    def _hit(self) -> dict[tuple[str, Flow], int]:
-        hit = dict(self._hit_before)
-        for node, counters in self.read_counters().items():
-            for flow, times in counters.since(self.baseline[node]):
-                hit[node, flow] = hit.get((node, flow), 0) + times
-        return hit
+        hits = self._tally.hits()
+        return [(node, flow, times) for (node, flow), times in hits.items()]
 
     def start_scenario(self) -> None:
         """Forget what earlier scenarios sent, saw and counted."""
         self.connections.forget()
         self.verdicts.clear()
-        self.suffered.clear()
-        self._hit_before = {}
+        self._standing.suffered.clear()
         self.sent.clear()
         self.claims.clear()
         self.became = [self.topology]
         self.recorder.clear()
-        self.baseline = self.read_counters()
+        self._tally.begin()

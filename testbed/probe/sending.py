@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING
 
-from testbed.probe.packets import DISCARD, EPHEMERAL, syn_between, udp_between
+from scapy.layers.inet import ICMP
+
+from testbed.probe.packets import (
+    DISCARD,
+    EPHEMERAL,
+    ip_between,
+    syn_between,
+    udp_between,
+)
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address
@@ -36,3 +45,14 @@ def send_syn(
 ) -> Sent:
     """Send the first packet of a TCP connection."""
     return cluster.send(sender, syn_between(sender, receiver, dport, sport=sport))
+
+
+def send_ping(
+    cluster: LiveCluster, sender: Place, receiver: Place | IPv4Address
+) -> Sent:
+    """Send an echo request that no conntrack has seen yet.
+
+    A connection that a node knows keeps the address that it once left with.
+    """
+    ping = ICMP(id=secrets.randbelow(1 << 16))
+    return cluster.send(sender, ip_between(sender, receiver) / ping)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-_PACKAGE = Path(__file__).parents[1]
+from testbed import shelf
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def shipped(name: str) -> Path:
-    """The path of a shipped topology, as ``four-node.yaml``.
-
-    A wheel carries them inside the package, a checkout beside it.
-    """
-    inside = _PACKAGE / "topologies" / name
-    return inside if inside.exists() else _PACKAGE.parent / "topologies" / name
+    """The path of a shipped topology, as ``four-node.yaml``."""
+    return shelf.shipped("topologies", "topologies") / name

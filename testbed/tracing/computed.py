@@ -14,6 +14,8 @@ from testbed.tracing.addresses import GATEWAY
 from testbed.tracing.render import Origins
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from testbed.model import Cluster
 
 
@@ -29,16 +31,26 @@ def computed_origins(cluster: Cluster) -> Origins:
     )
 
 
-def computed_kernels(cluster: Cluster) -> dict[str, Kernel]:
+def computed_kernels(
+    cluster: Cluster, rules: Mapping[str, str] | None = None
+) -> dict[str, Kernel]:
     """The kernels of all nodes, and of a gateway that leads to every pod's node.
 
     The testbed's own gateway does not: whoever is outside a real cluster has routers
     that were told, or not.
+
+    Args:
+        cluster: the objects.
+        rules: what nodes' ``iptables-restore`` was fed with, by the node's name, where
+            it is not what ``node_rules`` says.
     """
+    has = rules or {}
     kernels = {
         node.name: Kernel(
             name=node.name,
-            ruleset=Ruleset.parse(node_rules(cluster, node)),
+            ruleset=Ruleset.parse(
+                has[node.name] if node.name in has else node_rules(cluster, node)
+            ),
             routes=Routes.from_batch(
                 node_links(cluster, node)
                 + assign_egress_ips(cluster, egress_addresses(cluster, node))

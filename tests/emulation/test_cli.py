@@ -2,99 +2,31 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from testbed.emulation.prerequisites import choose_datapath
-from testbed.errors import PrerequisiteError
 from testbed.openflow import parse_dump
 from testbed.pipeline import node_flows
 from testbed.process import wait_until
 from testbed.topology import load
 from testbed.topology.shipped import shipped
+from tests.shell import Shell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from testbed.model import Cluster
 
-pytestmark = pytest.mark.emulation
+pytestmark = [pytest.mark.emulation, pytest.mark.usefixtures("datapath")]
 
 FOUR_NODES = shipped("four-node.yaml")
 TWO_NODES = shipped("two-node.yaml")
 _TIMEOUT = 60.0
 _STEPS = 4
 """What ``up`` of two nodes tells: machines, wires and each node."""
-
-
-class Shell:
-    """A user with a registry of their own."""
-
-    def __init__(self, state: Path) -> None:
-        self.state = state
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {**os.environ, "TESTBED_STATE_DIR": str(self.state)}
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "testbed", *arguments],
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, *arguments],
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT,
-            check=False,
-        )
-
-    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return self.python("-m", "testbed", *arguments)
-
-    def json(self, *arguments: str) -> Any:  # noqa: ANN401 - JSON
-        return json.loads(self(*arguments, "--json").stdout)
-
-    def processes(self) -> list[str]:
-        """Everything that descends from this user's commands and still lives."""
-        mark = f"TESTBED_STATE_DIR={self.state}".encode()
-        found = []
-        for process in Path("/proc").glob("[0-9]*"):
-            try:
-                if mark in (process / "environ").read_bytes().split(b"\0"):
-                    found.append((process / "cmdline").read_text().replace("\0", " "))
-            except OSError:
-                continue  # it has ended, or is not ours
-        return found
-
-    def wait_for_the_end(self) -> None:
-        wait_until(
-            lambda: not self.processes(), timeout=10, what="nothing is left running"
-        )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _possible() -> None:
-    try:
-        choose_datapath()
-    except PrerequisiteError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testbed.emulation.prerequisites import choose_datapath
-from testbed.errors import DeadlineError, PrerequisiteError
+from testbed.errors import DeadlineError
 from testbed.process import wait_until
 from testbed.topology.shipped import shipped
 
@@ -33,11 +32,11 @@ if TYPE_CHECKING:
 
     BornWith = Callable[..., AbstractContextManager[Host]]
 
-pytestmark = pytest.mark.emulation
+pytestmark = [pytest.mark.emulation, pytest.mark.usefixtures("datapath")]
 
 TOPOLOGY = str(shipped("two-node.yaml"))
 TIMEOUT = 60.0
-KILLS = int(os.environ.get("TESTBED_KILLS", "20"))
+KILLS = int(os.environ.get("TESTBED_KILLS", "8"))
 """How many builds are killed at random points."""
 
 CTRL_C = b"\x03"
@@ -54,14 +53,6 @@ def test_a_scenario_that_never_ends(cluster):
     signal.pause()
 """
 PYTEST = ("-m", "pytest", "-p", "no:cacheprovider", "--topology", TOPOLOGY)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _possible() -> None:
-    try:
-        choose_datapath()
-    except PrerequisiteError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(autouse=True)

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from testbed.emulation.prerequisites import choose_datapath
-from testbed.errors import PrerequisiteError
 from testbed.topology.shipped import shipped
 
 if TYPE_CHECKING:
@@ -41,22 +39,13 @@ def only_line(text: str) -> str:
     return line
 
 
-@pytest.fixture
-def usable() -> Datapath:
-    """The datapath that this machine has, if it can run a testbed at all."""
-    try:
-        return choose_datapath()
-    except PrerequisiteError as error:
-        pytest.skip(str(error))
-
-
 def test_a_machine_that_runs_testbeds_is_found_usable(
-    host: Host, usable: Datapath
+    host: Host, datapath: Datapath
 ) -> None:
     status, checks = doctor(host)
 
     assert {name for name, it in checks.items() if it["state"] == "missing"} == set()
-    assert checks["datapath"]["found"].startswith(usable)
+    assert checks["datapath"]["found"].startswith(datapath)
     complete = all(check["state"] == "ok" for check in checks.values())
     assert status == (0 if complete else 1)
     assert "1 ovs-vswitchd; no conflict" in checks["other switches"]["found"]
@@ -71,7 +60,7 @@ def test_each_check_is_a_line(host: Host) -> None:
     assert done.stderr == ""
 
 
-@pytest.mark.usefixtures("usable")
+@pytest.mark.usefixtures("datapath")
 def test_a_path_without_roots_programs_is_enough(host: Host) -> None:
     """As ordinary users of Debian have it."""
     user = ("env", "PATH=/usr/local/bin:/usr/bin:/bin", sys.executable, "-m", "testbed")
@@ -154,7 +143,7 @@ def test_too_few_files_are_told(host: Host) -> None:
     assert done.returncode == 2
 
 
-@pytest.mark.usefixtures("usable")
+@pytest.mark.usefixtures("datapath")
 def test_a_sandbox_that_is_noted_nowhere_is_found(host: Host) -> None:
     assert host.testbed("up", "-t", TOPOLOGY).returncode == 0
     (testbed,) = json.loads(host.testbed("list", "--json").stdout)

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testbed.emulation.prerequisites import choose_datapath
-from testbed.errors import PrerequisiteError
 from testbed.topology.shipped import shipped
 
 if TYPE_CHECKING:
@@ -16,19 +14,11 @@ if TYPE_CHECKING:
 
     from tests.emulation.conftest import Host
 
-pytestmark = pytest.mark.emulation
+pytestmark = [pytest.mark.emulation, pytest.mark.usefixtures("datapath")]
 
 TWO_NODES = shipped("two-node.yaml").read_text()
 TOUCH = "$(touch touched)`touch touched`;touch touched"
 PYTHON = '!!python/object/apply:os.system ["touch touched"]'
-
-
-@pytest.fixture(autouse=True)
-def _possible() -> None:
-    try:
-        choose_datapath()
-    except PrerequisiteError as error:
-        pytest.skip(str(error))
 
 
 def in_work(host: Host, *arguments: str) -> subprocess.CompletedProcess[str]:

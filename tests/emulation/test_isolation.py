@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from testbed.emulation.machines import Kind
-from testbed.emulation.prerequisites import choose_datapath
-from testbed.errors import PrerequisiteError
 from testbed.process import wait_until
 from testbed.topology import load
 from testbed.topology.shipped import shipped
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
 
     BornWith = Callable[..., AbstractContextManager[Host]]
 
-pytestmark = pytest.mark.emulation
+pytestmark = [pytest.mark.emulation, pytest.mark.usefixtures("datapath")]
 
 FOUR_NODES = shipped("four-node.yaml")
 TWO_NODES = shipped("two-node.yaml")
@@ -44,14 +42,6 @@ pid, *command = sys.argv[1:]
 argv = [*sandbox.enter_argv(int(pid)), *command]
 os.execvp(argv[0], argv)
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _possible() -> None:
-    try:
-        choose_datapath()
-    except PrerequisiteError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,7 @@ import sys
 
 import pytest
 
-from testbed.emulation.prerequisites import choose_datapath
-from testbed.errors import PrerequisiteError
-
-pytestmark = pytest.mark.emulation
+pytestmark = [pytest.mark.emulation, pytest.mark.usefixtures("datapath")]
 
 IN_A_SANDBOX = """
 import sys
@@ -69,14 +66,6 @@ with running():
     pass
 assert_is_empty()
 """
-
-
-@pytest.fixture(autouse=True)
-def _emulation_is_possible() -> None:
-    try:
-        choose_datapath()
-    except PrerequisiteError as error:
-        pytest.skip(str(error))
 
 
 @pytest.mark.parametrize("first", [FAILED_BUILD, NEW_POD], ids=["failed", "changed"])

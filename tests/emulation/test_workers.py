@@ -8,11 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from testbed.emulation.prerequisites import choose_datapath
-from testbed.errors import PrerequisiteError
 from testbed.topology.shipped import shipped
 
-pytestmark = pytest.mark.emulation
+pytestmark = [pytest.mark.emulation, pytest.mark.usefixtures("datapath")]
 
 TOPOLOGY = str(shipped("two-node.yaml"))
 SCENARIOS = """
@@ -30,14 +28,6 @@ def test_it(cluster, number, worker_id, tmp_path_factory):
     wait_until(lambda: len(list(seen.iterdir())) > 1, timeout=30, what="both ran")
     assert cluster.nodes
 """
-
-
-@pytest.fixture(autouse=True)
-def _possible() -> None:
-    try:
-        choose_datapath()
-    except PrerequisiteError as error:
-        pytest.skip(str(error))
 
 
 def run(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -220,6 +220,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture
+def egress_ip() -> str:
+    """The objects by which shop leaves as 172.16.1.102, from oc-02."""
+    return """
+apiVersion: v1
+kind: List
+items:
+- {kind: HostSubnet, metadata: {name: oc-02.test}, host: oc-02.test,
+   hostIP: 172.16.1.16, egressIPs: [172.16.1.102]}
+- {kind: NetNamespace, metadata: {name: shop}, netname: shop,
+   egressIPs: [172.16.1.102]}
+"""
+
+
+@pytest.fixture
 def tried() -> frozenset[str]:
     """The kinds that there is a case for."""
     return frozenset(case.fault.kind for case in CASES)

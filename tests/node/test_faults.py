@@ -44,15 +44,6 @@ pytestmark = pytest.mark.plugins("multitenant")
 Snapshot: TypeAlias = "Callable[[str], Mapping[str, str]]"
 
 NODE, HERE, THERE = "oc-03", "shop/web-1-vh3rj", "shop/web-1-4wq8n"
-EGRESS_IP = """
-apiVersion: v1
-kind: List
-items:
-- {kind: HostSubnet, metadata: {name: oc-02.test}, host: oc-02.test,
-   hostIP: 172.16.1.16, egressIPs: [172.16.1.102]}
-- {kind: NetNamespace, metadata: {name: shop}, netname: shop,
-   egressIPs: [172.16.1.102]}
-"""
 NEWCOMER = """
 kind: Pod
 metadata: {name: newcomer, namespace: shop}
@@ -101,9 +92,9 @@ def test_a_fault_that_is_gone_has_left_nothing(
 
 
 def test_a_stale_egress_ip_that_is_gone_has_left_nothing(
-    cluster: LiveCluster, snapshot: Snapshot
+    cluster: LiveCluster, snapshot: Snapshot, egress_ip: str
 ) -> None:
-    with cluster.applied(EGRESS_IP):
+    with cluster.applied(egress_ip):
         before = snapshot(NODE)
 
         with cluster.broken(EgressIpStale(node=NODE, ip=IPv4Address("172.16.1.102"))):
@@ -155,12 +146,12 @@ def test_a_fault_stays_when_objects_are_applied(cluster: LiveCluster) -> None:
 
 
 def test_objects_are_applied_though_a_switch_is_dead(
-    cluster: LiveCluster, snapshot: Snapshot
+    cluster: LiveCluster, snapshot: Snapshot, egress_ip: str
 ) -> None:
     before = snapshot(NODE)
 
     with cluster.broken(SwitchKilled(node=NODE)):
-        cluster.apply(EGRESS_IP)
+        cluster.apply(egress_ip)
 
     assert differences(before, snapshot(NODE)) == ""
 

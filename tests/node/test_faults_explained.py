@@ -17,16 +17,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.plugins("multitenant")
 
-EGRESS_IP = """
-apiVersion: v1
-kind: List
-items:
-- {kind: HostSubnet, metadata: {name: oc-02.test}, host: oc-02.test,
-   hostIP: 172.16.1.16, egressIPs: [172.16.1.102]}
-- {kind: NetNamespace, metadata: {name: shop}, netname: shop,
-   egressIPs: [172.16.1.102]}
-"""
-
 
 def told(cluster: LiveCluster, name: str) -> list[str]:
     node = cluster.node(name)
@@ -67,10 +57,10 @@ def test_a_fault_is_found_and_blamed(
         assert any(blamed in culprit for culprit in culprits), verdict.paragraph
 
 
-def test_a_stale_egress_ip_is_found(cluster: LiveCluster) -> None:
+def test_a_stale_egress_ip_is_found(cluster: LiveCluster, egress_ip: str) -> None:
     stale = EgressIpStale(node="oc-03", ip=IPv4Address("172.16.1.102"))
 
-    with cluster.applied(EGRESS_IP), cluster.broken(stale):
+    with cluster.applied(egress_ip), cluster.broken(stale):
         facts = told(cluster, "oc-03")
 
     assert facts == [

@@ -25,7 +25,7 @@ from testbed.faults.tunnel import Direction
 from testbed.model import Plugin
 from testbed.openflow import Flow, Table, flow_differences
 from testbed.pipeline import node_flows
-from testbed.topology import loads
+from testbed.topology import load, loads
 from testbed.topology.shipped import shipped
 
 if TYPE_CHECKING:
@@ -149,6 +149,28 @@ def test_a_duplicate_address_is_the_later_pods(four_nodes: Cluster) -> None:
     )
 
     assert flow.actions == (f"output:{web.ofport}",)
+
+
+def test_a_duplicate_address_is_in_all_flows_of_the_pod_and_no_others(
+    four_nodes: Cluster,
+) -> None:
+    others = IPv4Address("10.129.0.77")
+    fault = faults.DuplicatePodIP(pod="shop/web", ip=others).resolved(four_nodes)
+    taken = replace(four_nodes.pod("shop/web"), ip=others)
+    pods = tuple(taken if pod.key == taken.key else pod for pod in four_nodes.pods)
+
+    found = flows_with(four_nodes, fault)
+
+    node = four_nodes.node(NODE)
+    assert set(found) == set(node_flows(replace(four_nodes, pods=pods), node))
+
+
+def test_a_duplicate_address_leaves_the_rules_of_kube_proxy() -> None:
+    cluster = load(shipped("multitenant.yaml")).cluster
+    pod, other = cluster.pod("shop/checkout-3-x6tlf"), cluster.pod("shop/db-0")
+    fault = faults.DuplicatePodIP(pod=pod.key, ip=other.ip).resolved(cluster)
+
+    assert rules_with(cluster, fault) == rules_with(cluster)
 
 
 def test_a_swapped_vnid_is_seen_in_the_flows_of_pods(four_nodes: Cluster) -> None:

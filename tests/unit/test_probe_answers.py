@@ -136,7 +136,6 @@ def test_a_probe_that_nat_has_changed_is_no_answer() -> None:
 
 UNREACHABLE = {
     (3, 0): "icmp net-unreachable",
-    (3, 1): "icmp host-unreachable",
     (3, 2): "icmp protocol-unreachable",
     (3, 3): "icmp port-unreachable",
     (3, 9): "icmp net-prohibited",
@@ -183,8 +182,11 @@ def test_an_error_is_a_refusal(tap: Tap, codes: tuple[int, int]) -> None:
     assert str(answer) == f"{UNREACHABLE[codes]} from 10.128.0.1"
 
 
-def test_a_redirect_answers_nothing() -> None:
-    frame = ethernet(ANSWERED, ICMP(type=5, code=1), QUOTED)
+@pytest.mark.parametrize(
+    "codes", [(5, 1), (3, 1)], ids=["redirect", "host unreachable"]
+)
+def test_what_is_said_aside_answers_nothing(codes: tuple[int, int]) -> None:
+    frame = ethernet(ANSWERED, ICMP(type=codes[0], code=codes[1]), QUOTED)
 
     assert sort_of(frame, PORT) is Sort.ASIDE
 

@@ -24,6 +24,7 @@ _ETHER = re.compile(r"link/ether ([0-9a-f:]{17})")
 _PEER = re.compile(r"if(\d+)")
 _ROUTE = re.compile(r"(?:[a-z]+ )??(default|[\d.]+(?:/\d+)?)(?: |$)")
 _PORT = re.compile(r"\s*(\d{1,10}|LOCAL)\((?:\"?)([^\")]+)\"?\): addr:([0-9a-f:]{17})")
+_OUT_KEY = re.compile(r"\b(?:out_)?key=\"?(\d{1,8})\b")
 _DST_PORT = re.compile(r"dst_port=\"?(\d{1,5})")
 _RECORD = re.compile(r"(\w+) +: \"?(.*?)\"?\s*$")
 _ID = re.compile(r"\bip=\"?([\d.]+)")
@@ -147,6 +148,16 @@ def vxlan_ports(lines: NumberedLines) -> Iterator[tuple[int, int]]:
     """The UDP ports that ``ovs-vsctl`` has for vxlan0, each with its line."""
     for number, text in lines:
         if "remote_ip" in text and (found := _DST_PORT.search(text)):
+            yield int(found[1]), number
+
+
+def vxlan_keys(lines: NumberedLines) -> Iterator[tuple[int, int]]:
+    """The VNIDs that ``ovs-vsctl`` has vxlan0 write in flows' place, with their lines.
+
+    Source: ovs-vswitchd.conf.db(5), ``options:key`` and ``options:out_key``.
+    """
+    for number, text in lines:
+        if "remote_ip" in text and (found := _OUT_KEY.search(text)):
             yield int(found[1]), number
 
 

@@ -260,13 +260,16 @@ def test_a_bridge_without_flows_is_one_finding(clinic: Clinic) -> None:
     assert finding.nodes == ("oc-02.test",)
 
 
-def test_a_file_of_flows_that_is_empty_is_a_bridge_without_flows(
+def test_a_file_of_flows_without_even_a_reply_is_a_switch_that_says_nothing(
     clinic: Clinic,
 ) -> None:
     def edit(files: Files) -> None:
         files[one(files, "nodes/oc-02.test/flows")] = ""
 
-    assert clinic.only("multitenant", edit=edit).check == "flows-wiped"
+    finding = clinic.only("multitenant", edit=edit)
+
+    assert finding.check == "switch-silent"
+    assert finding.nodes == ("oc-02.test",)
 
 
 def test_a_dump_that_failed_is_no_bridge_without_flows(clinic: Clinic) -> None:

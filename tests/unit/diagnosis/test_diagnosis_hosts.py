@@ -10,6 +10,7 @@ import pytest
 from testbed import faults
 from testbed.diagnosis import Severity
 from testbed.diagnosis.rule_text import words_of
+from testbed.exporting import Format
 from testbed.host.iptables import node_rules
 from tests.unit.diagnosis.conftest import one, replacing
 
@@ -71,6 +72,22 @@ def test_a_node_that_is_otherwise_is_one_finding(  # noqa: PLR0913, PLR0917
     assert finding.check == check
     assert said in finding.title
     assert finding.nodes == ("oc-02.test",)
+
+
+def test_a_vnid_that_vxlan0_writes_over_all_is_a_finding(clinic: Clinic) -> None:
+    def edit(files: Files) -> None:
+        (path,) = (
+            name
+            for name, text in files.items()
+            if "oc-02" in name and "Bridge br0" in text
+        )
+        files[path] = files[path].replace("key=flow", 'key=flow, out_key="2989"')
+
+    found = clinic("multitenant", edit=edit, layout=Format.SOS).findings
+
+    assert [(item.check, item.nodes) for item in found] == [
+        ("vxlan-key", ("oc-02.test",))
+    ]
 
 
 def test_a_pod_that_got_another_s_address_is_one_finding(clinic: Clinic) -> None:

@@ -3,46 +3,30 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from testbed.emulation.prerequisites import choose_datapath
 from testbed.emulation.wiring import Datapath
-from testbed.errors import PrerequisiteError
 from testbed.topology.shipped import shipped
+from tests.shell import Shell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.emulation
+pytestmark = [pytest.mark.emulation, pytest.mark.usefixtures("datapath")]
 
-_TIMEOUT = 120.0
 AGREED, DISAGREED, COULD_NOT = 0, 1, 2
 OFCTL = ("ovs-ofctl", "-O", "OpenFlow13")
 
 
-class Broken:
+class Broken(Shell):
     """A testbed of two nodes under ovs-multitenant, to break as one likes."""
 
-    def __init__(self, state: Path, datapath: Datapath) -> None:
-        self._state = state
+    def __init__(self, home: Path, datapath: Datapath) -> None:
+        super().__init__(home)
         self.datapath = datapath
-
-    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "testbed", *arguments],
-            env={**os.environ, "TESTBED_STATE_DIR": str(self._state)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT,
-            check=False,
-        )
 
     def on(self, node: str, *command: str) -> str:
         done = self("exec", node, "--", *command)
@@ -62,15 +46,11 @@ def said(lines: list[str], name: str) -> str:
 
 
 @pytest.fixture
-def broken(tmp_path: Path) -> Iterator[Broken]:
-    try:
-        datapath = choose_datapath()
-    except PrerequisiteError as error:
-        pytest.skip(str(error))
+def broken(tmp_path: Path, datapath: Datapath) -> Iterator[Broken]:
     topology = tmp_path / "tenants.yaml"
     text = shipped("two-node.yaml").read_text()
     topology.write_text(text.replace("ovs-subnet", "ovs-multitenant"))
-    testbed = Broken(tmp_path / "state", datapath)
+    testbed = Broken(tmp_path, datapath)
     up = testbed("up", "--topology", str(topology))
     assert up.returncode == 0, up.stderr
     yield testbed

@@ -3,45 +3,27 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from testbed.emulation.prerequisites import choose_datapath
-from testbed.errors import PrerequisiteError
 from testbed.labs.shelf import all_labs, shipped
-from testbed.process import wait_until
+from tests.shell import Shell
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
+    from pathlib import Path
 
-pytestmark = pytest.mark.emulation
+pytestmark = [pytest.mark.emulation, pytest.mark.usefixtures("datapath")]
 
-_TIMEOUT = 600.0
 LABS = [lab.name for lab in all_labs()]
 PASSED, WRONG, COULD_NOT = 0, 1, 2
 
 
-class Student:
-    """Somebody with a state directory of their own."""
-
-    def __init__(self, state: Path) -> None:
-        self._state = state
-
-    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "testbed", *arguments],
-            env={**os.environ, "TESTBED_STATE_DIR": str(self._state)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT,
-            check=False,
-        )
+class Student(Shell):
+    """Somebody who does a lab."""
 
     def check(self, *answer: str) -> int:
         return self("lab", "check", *answer).returncode
@@ -50,68 +32,38 @@ class Student:
         current: str | None = self.json("lab", "status")["current"]
         return current
 
-    def json(self, *arguments: str) -> Any:  # noqa: ANN401 - JSON
-        return json.loads(self(*arguments, "--json").stdout)
-
     def on_the_node(self, *command: str) -> None:
         done = self("exec", "oc-01", "--", *command)
         assert done.returncode == 0, done.stderr
 
-    def processes(self) -> list[str]:
-        """Everything that descends from this student's commands and still lives."""
-        mark = f"TESTBED_STATE_DIR={self._state}".encode()
-        found = []
-        for process in Path("/proc").glob("[0-9]*"):
-            try:
-                if mark in (process / "environ").read_bytes():
-                    found.append((process / "cmdline").read_text())
-            except OSError:
-                continue  # it has ended, or is not ours
-        return found
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _possible() -> None:
-    try:
-        choose_datapath()
-    except PrerequisiteError as error:
-        pytest.skip(str(error))
-
 
 @pytest.fixture
 def student(tmp_path: Path) -> Iterator[Student]:
-    student = Student(tmp_path / "state")
+    student = Student(tmp_path / "home")
     yield student
     student("down", "--all")
 
 
-@pytest.fixture(scope="module")
-def rehearsal(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> subprocess.CompletedProcess[str]:
-    """What became of every solution of every shipped lab, the wrong ones too."""
-    return Student(tmp_path_factory.mktemp("state"))("lab", "rehearse")
-
-
 @pytest.mark.parametrize("name", LABS)
 def test_right_solutions_pass_and_wrong_ones_do_not(
-    rehearsal: subprocess.CompletedProcess[str], name: str
+    student: Student, name: str
 ) -> None:
-    told = rehearsal.stdout.splitlines()
+    rehearsed = student("lab", "rehearse", name)
 
-    lines = [line for line in told if line.startswith(f"{name}:")]
-
-    assert lines == [f"{name}: as it should be"], rehearsal.stderr
+    assert rehearsed.stdout == f"{name}: as it should be\n", rehearsed.stderr
+    assert rehearsed.returncode == PASSED
 
 
 OFCTL = ("ovs-ofctl", "-O", "OpenFlow13")
-TOO_EASY = """\
+HEAD = """\
 kind: Lab
 number: 1
-title: A lab that judges badly
+title: Nothing in particular
 minutes: 1
 goal: None.
 tasks:
+"""
+SOLVED = """\
 - name: solved
   text: Do nothing.
   packets:
@@ -119,30 +71,39 @@ tasks:
   hints: [None.]
   solution: [{exec: oc-01, run: "true"}]
   wrong:
-  - {why: it stops ARP, steps: [{exec: oc-01, run: DELETE}]}
+  - {why: it stops ARP, steps: [{exec: oc-01, run: "DELETE arp"}]}
+"""
+OPEN = """\
 - name: open
   text: Stop IP, not ARP.
   packets:
   - {from: lab/client, to: lab/web, is: blocked}
   hints: [None.]
-  solution: [{exec: oc-01, run: DELETE}]
+  solution: [{exec: oc-01, run: "DELETE PROTOCOL"}]
   wrong:
   - {why: it changes nothing, steps: [{exec: oc-01, run: "true"}]}
 """
 
 
-def test_a_lab_whose_checks_let_everything_pass_is_told(
+def lab_at(directory: Path, *tasks: str) -> str:
+    """Write a lab whose cluster is the first lab's."""
+    directory.mkdir()
+    delete = "ovs-ofctl -O OpenFlow13 del-flows br0 table=20,in_port=7,"
+    text = (HEAD + "".join(tasks)).replace("DELETE ", delete)
+    (directory / "lab.yaml").write_text(text)
+    (directory / "background.md").write_text("None.\n")
+    topology = shipped() / "one_node" / "topology.yaml"
+    (directory / "topology.yaml").write_text(topology.read_text())
+    return f"{directory}/"
+
+
+def test_a_lab_whose_checks_let_everything_pass_is_told_beside_one_that_is_right(
     tmp_path: Path, student: Student
 ) -> None:
-    own = tmp_path / "too_easy"
-    own.mkdir()
-    delete = '"ovs-ofctl -O OpenFlow13 del-flows br0 table=20,arp,in_port=7"'
-    (own / "lab.yaml").write_text(TOO_EASY.replace("DELETE", delete))
-    (own / "background.md").write_text("None.\n")
-    topology = shipped() / "one_node" / "topology.yaml"
-    (own / "topology.yaml").write_text(topology.read_text())
+    fine = lab_at(tmp_path / "fine", OPEN.replace("PROTOCOL", "ip"))
+    easy = lab_at(tmp_path / "too_easy", SOLVED, OPEN.replace("PROTOCOL", "arp"))
 
-    rehearsed = student("lab", "rehearse", f"{own}/")
+    rehearsed = student("lab", "rehearse", easy, fine)
 
     assert rehearsed.returncode == WRONG, rehearsed.stderr
     told = rehearsed.stdout.splitlines()
@@ -152,6 +113,7 @@ def test_a_lab_whose_checks_let_everything_pass_is_told(
         "too_easy: open: its solution does not pass",
     ]
     assert "delivered to lab/web" in told[3]
+    assert told[-1] == "fine: as it should be"
 
 
 def test_a_student_does_a_lab(student: Student) -> None:
@@ -243,5 +205,5 @@ def test_a_class_has_a_sandbox_each_and_ends_without_a_trace(
 
     assert student("lab", "class", "stop").returncode == PASSED
 
-    wait_until(lambda: not student.processes(), timeout=10, what="nothing is left")
+    student.wait_for_the_end()
     assert student("lab", "class", "status").returncode == COULD_NOT

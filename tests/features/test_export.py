@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import subprocess
-import sys
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
@@ -17,6 +15,7 @@ from testbed.openflow import Deviation
 from testbed.pipeline import node_flows
 from testbed.topology import load
 from testbed.topology.shipped import shipped
+from tests.shell import Shell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,28 +23,13 @@ if TYPE_CHECKING:
 
     from testbed.model import Cluster
 
-pytestmark = pytest.mark.emulation
+pytestmark = [pytest.mark.emulation, pytest.mark.usefixtures("datapath")]
 
 NETWORK_POLICY = shipped("networkpolicy.yaml")
-TIMEOUT = 120.0
 
 
-class Shell:
-    """A user with a registry of their own, and a testbed."""
-
-    def __init__(self, state: Path) -> None:
-        self.environment = {**os.environ, "TESTBED_STATE_DIR": str(state)}
-
-    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "testbed", *arguments],
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT,
-            check=False,
-        )
+class Exporter(Shell):
+    """A user with a testbed."""
 
     def exported(self, target: Path, *options: str) -> Imported:
         """What an import makes of what an export wrote."""
@@ -55,8 +39,8 @@ class Shell:
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    shell = Shell(tmp_path_factory.mktemp("state"))
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exporter]:
+    shell = Exporter(tmp_path_factory.mktemp("state"))
     up = shell("up", "--topology", str(NETWORK_POLICY))
     assert up.returncode == 0, up.stderr
     yield shell
@@ -69,7 +53,7 @@ def cluster() -> Cluster:
 
 
 @pytest.fixture
-def without_a_flow(running: Shell) -> Iterator[None]:
+def without_a_flow(running: Exporter) -> Iterator[None]:
     """One flow of oc-03 is gone while the test runs."""
     oc_03 = ("exec", "oc-03", "--", "ovs-ofctl", "-O", "OpenFlow13")
     flow = "table=10,priority=100,tun_src=172.16.1.15,actions=goto_table:30"
@@ -93,7 +77,7 @@ def contradictions(imported: Imported) -> list[str]:
 
 @pytest.mark.parametrize("layout", list(Format))
 def test_an_export_of_a_running_cluster_is_imported_as_that_cluster(
-    layout: Format, running: Shell, cluster: Cluster, tmp_path: Path
+    layout: Format, running: Exporter, cluster: Cluster, tmp_path: Path
 ) -> None:
     imported = running.exported(
         tmp_path / "export.tgz", "--format", layout, "--complete"
@@ -110,7 +94,7 @@ def test_an_export_of_a_running_cluster_is_imported_as_that_cluster(
 @pytest.mark.usefixtures("without_a_flow")
 @pytest.mark.parametrize("layout", list(Format))
 def test_what_is_not_as_computed_is_exported_as_it_is(
-    layout: Format, running: Shell, tmp_path: Path
+    layout: Format, running: Exporter, tmp_path: Path
 ) -> None:
     imported = running.exported(
         tmp_path / "export.tgz", "--format", layout, "--complete"
@@ -157,7 +141,7 @@ def addresses(node: ImportedNode, names: set[str]) -> set[object]:
     ids=["iptables", "routes", "addresses"],
 )
 def test_what_is_computed_says_the_same_as_a_running_node(
-    told: Callable[[ImportedNode], object], running: Shell, tmp_path: Path
+    told: Callable[[ImportedNode], object], running: Exporter, tmp_path: Path
 ) -> None:
     seen = running.exported(tmp_path / "seen.tgz")
     computed = running.exported(
@@ -169,7 +153,7 @@ def test_what_is_computed_says_the_same_as_a_running_node(
 
 
 def test_nothing_of_this_machine_is_in_an_export(
-    running: Shell, tmp_path: Path
+    running: Exporter, tmp_path: Path
 ) -> None:
     target = tmp_path / "export"
     done = running("export", "--output", str(target))

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import io
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from testbed.emulation.prerequisites import choose_datapath
-from testbed.errors import PrerequisiteError
 from testbed.host.iptables import node_rules
 from testbed.importing import gather, merge, write
 from testbed.openflow import DumpedFlow
 from testbed.pipeline import node_flows
 from testbed.topology import loads
 from testbed.topology.shipped import shipped
+from tests.shell import Shell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.emulation
+pytestmark = [pytest.mark.emulation, pytest.mark.usefixtures("datapath")]
 
-_TIMEOUT = 120.0
 AGREED, DISAGREED, COULD_NOT = 0, 1, 2
 TENANTS = shipped("two-node.yaml").read_text().replace("ovs-subnet", "ovs-multitenant")
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
@@ -38,33 +33,6 @@ kind: Pod
 metadata: {name: newcomer, namespace: lab}
 spec: {nodeName: node-2.test}
 """
-
-
-class Shell:
-    """A user with a registry and a directory of their own."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-
-    def run(self, *argv: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            argv,
-            cwd=self.home,
-            env={**os.environ, "TESTBED_STATE_DIR": str(self.home / "state")},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT,
-            check=False,
-        )
-
-    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return self.run(sys.executable, "-m", "testbed", *arguments)
-
-    def pytest(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return self.run(
-            sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", *arguments
-        )
 
 
 def collect(home: Path) -> None:
@@ -98,10 +66,6 @@ def collect(home: Path) -> None:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    try:
-        choose_datapath()
-    except PrerequisiteError as error:
-        pytest.skip(str(error))
     home = tmp_path_factory.mktemp("home")
     collect(home)
     return home

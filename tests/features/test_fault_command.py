@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from testbed.emulation.prerequisites import choose_datapath
-from testbed.errors import PrerequisiteError
 from testbed.topology.shipped import shipped
+from tests.shell import Shell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.emulation
+pytestmark = [pytest.mark.emulation, pytest.mark.usefixtures("datapath")]
 
-_TIMEOUT = 180.0
 AGREED, DISAGREED, COULD_NOT = 0, 1, 2
 FAULTS = """\
 faults:
@@ -39,22 +34,8 @@ spec: {nodeName: node-2.test}
 """
 
 
-class Command:
-    """``testbed`` with a state directory of its own."""
-
-    def __init__(self, state: Path) -> None:
-        self._state = state
-
-    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "testbed", *arguments],
-            env={**os.environ, "TESTBED_STATE_DIR": str(self._state)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT,
-            check=False,
-        )
+class Command(Shell):
+    """A user whose commands should find that all is as expected."""
 
     def told(self, *arguments: str) -> str:
         done = self(*arguments)
@@ -65,15 +46,11 @@ class Command:
 @pytest.fixture(scope="module")
 def testbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
     """A testbed of two nodes that begins with two faults."""
-    try:
-        choose_datapath()
-    except PrerequisiteError as error:
-        pytest.skip(str(error))
     path = tmp_path_factory.mktemp("faults")
     topology = path / "broken.yaml"
     text = shipped("two-node.yaml").read_text()
     topology.write_text(text.replace("kind: Underlay\n", f"kind: Underlay\n{FAULTS}"))
-    command = Command(path / "state")
+    command = Command(path)
     up = command("up", "--topology", str(topology))
     assert up.returncode == AGREED, up.stderr
     yield command

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from testbed.cli import COULD_NOT
+from tests.shell import Shell
 
 if TYPE_CHECKING:
-    from tests.emulation.conftest import Host
+    from collections.abc import Iterator
+    from pathlib import Path
 
-pytestmark = pytest.mark.emulation
+pytestmark = [pytest.mark.emulation, pytest.mark.usefixtures("datapath")]
 
 HEAD = '''"""Pods hear what is not for them.
 
@@ -40,17 +42,24 @@ def test_a_pod_hears_too_much(cluster):
 '''
 
 
-def gallery(host: Host, name: str, symptom: str) -> str:
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    """A shell in which nothing is left running."""
+    shell = Shell(tmp_path)
+    yield shell
+    shell.wait_for_the_end()
+
+
+def gallery(shell: Shell, symptom: str) -> str:
     """A directory with one bug, whose symptom is this."""
-    directory = host.srv / name
+    directory = shell.home / "gallery"
     directory.mkdir()
     (directory / "test_bz4711.py").write_text(f"{HEAD}    {symptom}\n")
-    return f"/srv/{name}"
+    return str(directory)
 
 
-def test_a_bug_is_told_then_seen_then_seen_fixed(host: Host) -> None:
-    with host.untouched():
-        shown = host.testbed("bugs", "show", "BZ1420032")
+def test_a_bug_is_told_then_seen_then_seen_fixed(shell: Shell) -> None:
+    shown = shell("bugs", "show", "BZ1420032")
 
     assert shown.returncode == 0, shown.stderr
     parts = [
@@ -69,8 +78,8 @@ def test_a_bug_is_told_then_seen_then_seen_fixed(host: Host) -> None:
     assert places == sorted(places)
 
 
-def test_what_was_shown_is_told_to_scripts(host: Host) -> None:
-    shown = host.testbed("bugs", "show", "BZ1420032", "--json")
+def test_what_was_shown_is_told_to_scripts(shell: Shell) -> None:
+    shown = shell("bugs", "show", "BZ1420032", "--json")
 
     told = json.loads(shown.stdout)
     assert told["name"] == "BZ1420032"
@@ -87,21 +96,21 @@ def test_what_was_shown_is_told_to_scripts(host: Host) -> None:
     ],
 )
 def test_a_half_that_is_not_seen_is_told_and_makes_the_exit_status(
-    host: Host, symptom: str, status: int, said: str
+    shell: Shell, symptom: str, status: int, said: str
 ) -> None:
-    directory = gallery(host, f"gallery-{status}", symptom)
+    directory = gallery(shell, symptom)
 
-    shown = host.testbed("bugs", "show", "BZ4711", "--gallery", directory)
+    shown = shell("bugs", "show", "BZ4711", "--gallery", directory)
 
     assert shown.returncode == status
     assert said in shown.stdout
     assert "✓ A pod hears its neighbour" in shown.stdout
 
 
-def test_a_file_that_cannot_be_run_is_told_and_no_traceback_seen(host: Host) -> None:
-    directory = gallery(host, "gallery-broken", "pass\n\nimport nothing_of_that_name")
+def test_a_file_that_cannot_be_run_is_told_and_no_traceback_seen(shell: Shell) -> None:
+    directory = gallery(shell, "pass\n\nimport nothing_of_that_name")
 
-    shown = host.testbed("bugs", "show", "BZ4711", "--gallery", directory)
+    shown = shell("bugs", "show", "BZ4711", "--gallery", directory)
 
     assert shown.returncode == COULD_NOT
     assert "nothing_of_that_name" in shown.stderr
