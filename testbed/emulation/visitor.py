@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import signal
 import sys
@@ -73,7 +74,15 @@ def _start(command: list[str], mask: set[int | signal.Signals]) -> int:
     """Start the command, which dies with this process: whoever kills it means both."""
     libc = ctypes.CDLL(None)
     parent = os.getpid()
-    if child := os.fork():
+    try:
+        child = os.fork()
+    except OSError as error:
+        if error.errno != errno.ENOMEM:
+            sys.exit(f"{command[0]}: {error.strerror}")
+        # PID 1 in there is dead, so the command dies like all the others with it.
+        os.kill(parent, signal.SIGKILL)
+        raise
+    if child:
         return child
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     # It may have died before it could be heeded. A parent outside shows as 0.

@@ -54,7 +54,7 @@ class Appctl:
 
     def __init__(self, control_socket: Path, *, timeout: float = _TIMEOUT) -> None:
         self.path = control_socket
-        self._timeout = patience(timeout)
+        self._timeout = timeout
         self._poll = select.poll()
         self._lanes: list[_Lane] = []
         self._asked = 0
@@ -75,6 +75,21 @@ class Appctl:
         """End the connections; closing twice is harmless."""
         for lane in self._lanes:
             lane.close()
+
+    def wait_for_a_round(self) -> None:
+        """Return when the daemon has begun a round of its main loop after this call.
+
+        What a client of OpenFlow was told is done, flows translated anew included, is
+        then begun. New connections are taken once a round, behind all of that; the
+        first may still come into the round that is under way. Source: vswitchd/
+        ovs-vswitchd.c main, lib/unixctl.c unixctl_server_run.
+
+        Raises:
+            SwitchError: the daemon hangs or died.
+        """
+        for _ in range(2):
+            with Appctl(self.path, timeout=self._timeout) as fresh:
+                fresh("version")
 
     def __call__(self, command: str, *arguments: str) -> str:
         """Run one command and return its output.
@@ -142,7 +157,7 @@ class Appctl:
     def _reply(self, request: _Request) -> str | SwitchError:
         try:
             while request.reply is None:
-                ready = dict(self._poll.poll(self._timeout * 1000))
+                ready = dict(self._poll.poll(patience(self._timeout) * 1000))
                 if not ready:
                     raise TimeoutError("timed out")
                 for lane in self._lanes:

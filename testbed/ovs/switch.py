@@ -143,8 +143,10 @@ class Counters:
         pause wakes the revalidators to begin a round, which they finish when resumed,
         and before they heed another pause. Not ``revalidator/purge``, which under the
         kernel's datapath races with the handler threads and aborts ovs-vswitchd
-        ("Invalid ukey transition", OVS 3.1.0). Cookies are not read.
+        ("Invalid ukey transition", OVS 3.1.0). Before that, what the datapath has
+        cached of flows that were changed must be known to be old. Cookies are not read.
         """
+        appctl.wait_for_a_round()
         for _ in range(2):
             appctl("revalidator/pause")
             appctl("revalidator/resume")

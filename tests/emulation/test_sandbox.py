@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testbed.emulation import sandbox
+from testbed.emulation import sandbox, visitor
 from testbed.emulation.build import running_cluster
 from testbed.emulation.wiring import Datapath
 from testbed.errors import EmulationError
@@ -198,3 +199,33 @@ def test_no_cluster_is_built_outside_a_sandbox(
         running_cluster(four_nodes, Datapath.NETDEV),
     ):
         pass
+
+
+def test_a_command_that_comes_when_all_are_dead_is_killed_like_them() -> None:
+    user = ["--user", "--map-root-user"] if os.geteuid() else []
+    unshare = ["unshare", *user, "--pid", "--fork", "--kill-child", "sleep", "60"]
+    with subprocess.Popen(unshare) as outside, contextlib.ExitStack() as stack:
+        children = Path(f"/proc/{outside.pid}/task/{outside.pid}/children")
+        wait_until(lambda: bool(children.read_text()), timeout=10, what="it is born")
+        first = int(children.read_text())
+        names = ["user", "pid"] if user else ["pid"]
+        entrances = {
+            name: stack.enter_context(Path(f"/proc/{first}/ns/{name}").open("rb"))
+            for name in names
+        }
+        os.kill(first, signal.SIGKILL)
+        outside.wait()
+        entered = [f"--{n}=/proc/self/fd/{f.fileno()}" for n, f in entrances.items()]
+
+        same = ["--preserve-credentials"] if user else []
+        visit = [sys.executable, str(visitor.__file__), "/", "true"]
+        done = subprocess.run(
+            ["nsenter", *entered, *same, "--no-fork", "--", *visit],
+            pass_fds=[f.fileno() for f in entrances.values()],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert done.stderr == ""
