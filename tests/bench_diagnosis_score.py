@@ -106,6 +106,10 @@ NAMES: Mapping[str, frozenset[str]] = {
         "vxlan-port-wrong": "vxlan-port",
         "switch-restarted": "flows-wiped",
         "switch-hung": "switch-silent",
+        "switch-killed": "switch-silent",
+        **dict.fromkeys(
+            ("netem-loss", "netem-delay", "netem-reorder", "netem-rate"), "queueing"
+        ),
         "node-dead": "switch-silent",
         "duplicate-pod-ip": "pod-address pod-address-twice pod-address-foreign",
         "arp-stale": "stale-arp",
@@ -123,10 +127,6 @@ TOOLS: Mapping[str, Format] = {
 UNTOLD: Mapping[str, str] = {
     "dnsmasq-dead": "what is exported has no lists of processes",
     "link-flapping": "a collection is of one moment, and it may be up then",
-    **dict.fromkeys(
-        ("netem-loss", "netem-delay", "netem-reorder", "netem-rate"),
-        "queueing disciplines are not looked at yet",
-    ),
 }
 """Kinds of faults that need not be named, and why."""
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from testbed.diagnosis.node import Differences, Node
+    from testbed.importing.recognise import Section
     from testbed.model import Plugin
 
 _MOST_EMPTY_TABLES = 4
@@ -38,7 +39,7 @@ def untold_tables(differences: Differences) -> set[int]:
     return empty if len(empty) > _MOST_EMPTY_TABLES else set()
 
 
-def wiped(node: Node, place: str) -> Finding:
+def wiped(node: Node, dump: Section) -> Finding:
     """That br0 has no flow at all."""
     return Finding(
         check="flows-wiped",
@@ -47,18 +48,20 @@ def wiped(node: Node, place: str) -> Finding:
         what="br0 has no flows",
         breaks="everything: its pods reach nobody and nobody reaches them, nor does "
         "the node reach pods",
-        evidence=(Evidence("dump-flows printed no flow", place),),
+        evidence=(Evidence("dump-flows printed no flow", str(dump.place)),),
         bugs=("openshift/origin#21723", "BZ1765220"),
         advice=f"{RESTART}, which sets br0 up anew; see why Open vSwitch restarted",
         weight=1000,
     )
 
 
-def unanswered(node: Node, place: str) -> Finding:
+def unanswered(node: Node, dump: Section) -> Finding:
     """That nobody answered the question for br0's flows.
 
     A bridge without flows answers, too: with the line that precedes them.
     """
+    refusal = next((text for _, text in dump.lines if text.startswith("ovs-ofctl")), "")
+    shown = refusal or "dump-flows printed nothing, not even a reply"
     return Finding(
         check="switch-silent",
         severity=Severity.CRITICAL,
@@ -66,7 +69,7 @@ def unanswered(node: Node, place: str) -> Finding:
         what="ovs-vswitchd did not say which flows br0 has",
         breaks="what needs a new flow of the datapath, for as long as it hangs; all, "
         "with the userspace datapath",
-        evidence=(Evidence("dump-flows printed nothing, not even a reply", place),),
+        evidence=(Evidence(shown, str(dump.place)),),
         advice="see whether ovs-vswitchd runs and answers (ovs-appctl version); if "
         f"not, restart Open vSwitch, then {RESTART}",
         weight=1000,

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from testbed.diagnosis.finding import Finding
     from testbed.importing import Evidence, Imported
+    from testbed.importing.recognise import Section
     from testbed.model import Cluster
     from testbed.openflow import Flow
 
@@ -145,14 +146,14 @@ def examined(evidence: Evidence, imported: Imported) -> Examined:
     empty = dict(_empty_bridges(evidence, nodes))
     for node in nodes:
         if node.name in empty:
-            place, is_reply = empty[node.name]
-            found.append((wiped if is_reply else unanswered)(node, place))
+            section = empty[node.name]
+            found.append((wiped if section.is_reply else unanswered)(node, section))
         if node.name in computed:
             found += _flow_findings(node, computed[node.name], not_looked_at)
         found += ports(node)
         found += host(node, macs)
         found += rules(node, services_known, egress_known=egress_known)
-    without = frozenset(name for name, (_, is_reply) in empty.items() if is_reply)
+    without = frozenset(name for name, section in empty.items() if section.is_reply)
     not_looked_at += _not_collected(nodes, without)
     diagnosis = Diagnosis(
         summary=_summary(nodes, cluster),
@@ -256,14 +257,14 @@ def _named(item: Finding) -> set[str]:
 
 def _empty_bridges(
     evidence: Evidence, nodes: list[Node]
-) -> Iterator[tuple[str, tuple[str, bool]]]:
-    """Yield the nodes whose dump has no flow, where it stands, and if it is a reply."""
+) -> Iterator[tuple[str, Section]]:
+    """Yield the nodes whose dump has no flow, with all that there is of it."""
     without = {node.name: node.name for node in nodes if not node.collected.bridge}
     without |= {short(name): name for name in without}
     for section in evidence.empty_dumps:
         for name in section.origin.names:
             if name in without:
-                yield without[name], (str(section.place), section.is_reply)
+                yield without[name], section
 
 
 def _unread(imported: Imported) -> list[str]:

@@ -18,6 +18,7 @@ from testbed.diagnosis.pod_host import (
     pod_addresses,
     pod_routes,
 )
+from testbed.diagnosis.queueing import queueing
 from testbed.importing.kinds import Kind
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ def _addresses(node: Node, text: Text) -> Iterator[Finding]:
     if nic and tun0:
         yield from _mtu(node, text, nic, tun0)
     yield from _stray_egress_ips(node, text, nic)
+    yield from queueing(node, text)
 
 
 def _state(node: Node, text: Text, interface: Interface) -> Iterator[Finding]:

@@ -134,6 +134,7 @@ class _Recogniser:
             if kind is not None:
                 yield from self._row(kind, line)
             elif text.strip():
+                yield from self._refused(line)
                 self._asked = None
                 yield from self._other(line)
                 self._passed += len(text)
@@ -202,6 +203,12 @@ class _Recogniser:
         for item in objects:
             self._has_found = True
             yield item
+
+    def _refused(self, line: Line) -> Iterator[Section]:
+        """A question for flows that ovs-ofctl could not ask."""
+        is_asked = self._asked or _FILE_OF_FLOWS.search(self._lines.name)
+        if is_asked and line.text.startswith("ovs-ofctl: "):
+            yield self._no_flows((line.number, line.text))
 
     def _unanswered(self, *, is_blank: bool) -> Iterator[Section]:
         """A question for flows that nothing has been printed on."""

@@ -272,6 +272,20 @@ def test_a_file_of_flows_without_even_a_reply_is_a_switch_that_says_nothing(
     assert finding.nodes == ("oc-02.test",)
 
 
+def test_a_switch_that_ovs_ofctl_does_not_reach_says_nothing(clinic: Clinic) -> None:
+    refusal = "ovs-ofctl: br0.mgmt: failed to open socket (Connection refused)"
+
+    def edit(files: Files) -> None:
+        asked = "> ovs-ofctl -O OpenFlow13 dump-flows br0\n\n"
+        files[one(files, "nodes/oc-02.test/flows")] = f"{asked}{refusal}\n"
+
+    finding = clinic.only("multitenant", edit=edit)
+
+    assert finding.check == "switch-silent"
+    (shown,) = finding.evidence
+    assert refusal in str(shown)
+
+
 def test_a_dump_that_failed_is_no_bridge_without_flows(clinic: Clinic) -> None:
     def edit(files: Files) -> None:
         files[one(files, "nodes/oc-02.test/flows")] = (

@@ -40,6 +40,13 @@ RULES = "nodes/oc-02.test/iptables"
         ),
         (ADDRESSES, "tun0: <BROADCAST,MULTICAST,UP,LOWER_UP>",
          "tun0: <BROADCAST,MULTICAST>", "link-down", "tun0 is down"),
+        (
+            ADDRESSES,
+            "eth0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc pfifo_fast",
+            "eth0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc netem",
+            "queueing",
+            "eth0 sends through a queue of kind netem",
+        ),
         (ADDRESSES, "eth0: <BROADCAST,MULTICAST,UP,LOWER_UP>",
          "eth0: <NO-CARRIER,BROADCAST,MULTICAST,UP>", "link-down", "no carrier"),
         (ADDRESSES, "inet 10.129.0.1/23", "inet 10.129.0.9/23", "tun0-address",
