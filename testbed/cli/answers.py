@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import NoReturn
 
-    from testbed.emulation.programming import Fault
+    from testbed.faults import Fault
     from testbed.model import Cluster
     from testbed.probe import LiveCluster
     from testbed.tracing import Tracer
@@ -136,18 +136,14 @@ def traced_offline(cluster: Cluster, asked: Asked, faults: Sequence[Fault] = ())
 
     Flows and iptables rules are as these faults leave them.
     """
-    from testbed.emulation.programming import programmed_flows, programmed_rules
-    from testbed.emulation.wiring import Datapath
+    from testbed.cli.from_file import programmed
     from testbed.openflow import OFPort
     from testbed.ovs import start_dummy_switches
     from testbed.tracing import Tracer, computed_kernels, computed_origins
 
     traffic_of(cluster, asked)  # a wrong question needs no switch
     ofports = {pod.ofport for pod in cluster.pods if pod.ofport} | set(OFPort)
-    flows, rules = {}, {}
-    for node in cluster.nodes:
-        flows[node.name] = programmed_flows(cluster, node, faults)
-        (rules[node.name],) = programmed_rules(cluster, node, Datapath.SYSTEM, faults)
+    flows, rules = programmed(cluster, faults)
     with (
         tempfile.TemporaryDirectory(prefix="testbed-") as directory,
         start_dummy_switches(

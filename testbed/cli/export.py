@@ -71,8 +71,8 @@ def export(  # noqa: PLR0913 - typer reads the options from its parameters
     """Make what a customer would send: the output of debug.sh, NetworkCheck or sos.
 
     A running testbed is asked, by the commands that the tools run. With --topology it
-    is computed instead, and needs neither root nor a switch. Nothing of the machine
-    that the testbed runs on is in it.
+    is computed instead, with the faults that the file lists, and needs neither root nor
+    a switch. Nothing of the machine that the testbed runs on is in it.
     """
     from testbed.topology import load
 
@@ -100,12 +100,12 @@ def export(  # noqa: PLR0913 - typer reads the options from its parameters
         typer.echo(str(target))
 
     if topology:
+        from testbed.cli.from_file import faults_of, programmed, read
         from testbed.exporting import Computed
 
-        loaded = load(topology)
-        for warning in loaded.warnings:
-            typer.echo(warning, err=True)
-        write(loaded, Computed(loaded.cluster))
+        loaded = read(topology)
+        flows, rules = programmed(loaded.cluster, faults_of(loaded))
+        write(loaded, Computed(loaded.cluster, flows=flows, rules=rules))
         return
     from testbed.exporting.live import live
 

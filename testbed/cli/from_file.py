@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from testbed.faults import Fault
+    from testbed.model import Cluster
+    from testbed.openflow import Flow
     from testbed.topology import Topology
 
 
@@ -42,3 +45,23 @@ def faults_of(loaded: Topology) -> tuple[Fault, ...]:
     from testbed.faults.reading import declared
 
     return declared(loaded)
+
+
+def programmed(
+    cluster: Cluster, faults: Sequence[Fault]
+) -> tuple[dict[str, tuple[Flow, ...]], dict[str, str]]:
+    """What faults leave of flows and of ``iptables-restore`` input, by node.
+
+    What that does not show of them is told.
+    """
+    from testbed.emulation.programming import programmed_flows, programmed_rules
+    from testbed.emulation.wiring import Datapath
+    from testbed.faults.hidden import hidden_in_trace
+
+    if hidden := hidden_in_trace(faults):
+        typer.echo(hidden, err=True)
+    flows, rules = {}, {}
+    for node in cluster.nodes:
+        flows[node.name] = programmed_flows(cluster, node, faults)
+        (rules[node.name],) = programmed_rules(cluster, node, Datapath.SYSTEM, faults)
+    return flows, rules

@@ -139,13 +139,7 @@ def trace(
     from testbed.cli.from_file import faults_of, read
 
     loaded = read(topology)
-    faults = faults_of(loaded)
-    if faults:
-        from testbed.faults.hidden import hidden_in_trace
-
-        if hidden := hidden_in_trace(faults):
-            typer.echo(hidden, err=True)
-    raise typer.Exit(traced_offline(loaded.cluster, asked, faults))
+    raise typer.Exit(traced_offline(loaded.cluster, asked, faults_of(loaded)))
 
 
 def expect(

@@ -90,6 +90,23 @@ def test_a_fault_that_cannot_be_is_refused_with_its_line(
     assert "faults[0].peer: no HostSubnet node-9" in capsys.readouterr().err
 
 
+def test_what_is_exported_of_a_file_has_its_faults(
+    broken: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    target = tmp_path / "sent"
+
+    assert (
+        run("export", "--format", "debug.sh", "-t", str(broken), "-o", str(target)) == 0
+    )
+    assert "not shown: dnsmasq of node-1 is dead" in capsys.readouterr().err
+
+    assert run("diagnose", str(target)) == 1
+    told = capsys.readouterr().out
+    assert "node-1: has forgotten HostSubnet node-2" in told
+    assert "node-2: br0 has no flows" in told
+    assert "node-1: iptables' table nat has no rules" in told
+
+
 def test_what_must_be_is_the_same_with_faults(
     broken: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
