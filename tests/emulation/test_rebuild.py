@@ -22,6 +22,7 @@ from testbed.emulation import build, machines
 from testbed.emulation.changes import change_cluster
 from testbed.emulation.prerequisites import choose_datapath
 from testbed.errors import DeadlineError
+from testbed.process import runs
 from testbed.topology import load
 from testbed.topology.shipped import shipped
 
@@ -53,11 +54,7 @@ with running():
         f"spec: {{nodeName: {topology.cluster.nodes[0].name}}}\\n", "x")
     change_cluster(topology.cluster, after.cluster)
     pid = {machine.name: machine.pid for machine in machines.load()}["shop_newcomer"]
-try:
-    os.kill(pid, 0)
-except ProcessLookupError:
-    pass
-else:
+if runs(pid):
     sys.exit("the new pod's machine still runs")
 """
 REBUILD = """
