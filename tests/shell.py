@@ -93,5 +93,5 @@ class Shell:
     def wait_for_the_end(self) -> None:
         """Return when nothing of it is left running."""
         wait_until(
-            lambda: not self.processes(), timeout=10, what="nothing is left running"
+            lambda: not self.processes(), timeout=60, what="nothing is left running"
         )

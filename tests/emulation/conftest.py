@@ -136,13 +136,13 @@ class Host:
                 if words in command and without not in command
             ]
 
-        wait_until(lambda: bool(those()), timeout=10, what=f"{words} runs")
+        wait_until(lambda: bool(those()), timeout=60, what=f"{words} runs")
         return min(those())
 
     def waits_until_gone(self, pid: int) -> None:
         """Return when a process has ended and been buried."""
         wait_until(
-            lambda: pid not in self.processes(), timeout=10, what=f"{pid} is gone"
+            lambda: pid not in self.processes(), timeout=60, what=f"{pid} is gone"
         )
 
     def kill(self, number: str, pid: int) -> None:
@@ -167,7 +167,7 @@ class Host:
         with contextlib.suppress(DeadlineError):
             wait_until(
                 lambda: self._commands() == before["processes"],
-                timeout=10,
+                timeout=60,
                 what="nothing is left running",
             )
         after = self.footprint()

@@ -121,7 +121,7 @@ def test_a_command_ends_when_we_are_killed(running: Shell) -> None:
 
     wait_until(
         lambda: "sleep 4711 " not in running.processes(),
-        timeout=5,
+        timeout=60,
         what="the command is gone",
     )
 

@@ -367,7 +367,7 @@ def test_a_build_that_is_killed_at_any_moment_leaves_nothing(host: Host) -> None
         if was_built(host):  # all but the last words of `up`
             assert host.testbed("down").returncode == 0
         with contextlib.suppress(DeadlineError):
-            wait_until(lambda: host.processes() == alone, timeout=10, what="gone")
+            wait_until(lambda: host.processes() == alone, timeout=60, what="gone")
         assert host.processes() == alone
     up(host)
     assert host.testbed("status").returncode == 0

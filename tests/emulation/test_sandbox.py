@@ -66,13 +66,13 @@ class Owner:
 
         wait_until(
             lambda: any(_runs(pid, program) for pid in self.processes()),
-            timeout=10,
+            timeout=60,
             what=f"{program} runs in the sandbox",
         )
 
     def is_gone(self) -> None:
         """Return when nothing of it is left."""
-        wait_until(lambda: not self.processes(), timeout=10, what="nothing is left")
+        wait_until(lambda: not self.processes(), timeout=60, what="nothing is left")
 
 
 def _runs(pid: int, program: str) -> bool:
@@ -148,7 +148,7 @@ def test_a_signal_to_the_owner_reaches_the_program(number: signal.Signals) -> No
     owner.wait_until_running("sleep")
     owner.process.send_signal(number)
 
-    out, _ = owner.process.communicate(timeout=10)
+    out, _ = owner.process.communicate(timeout=60)
     assert (out, owner.process.returncode) == ("caught\n", 3)
 
 
@@ -160,7 +160,7 @@ def test_nothing_is_left_when_the_owner_ends(number: signal.Signals) -> None:
 
     owner.process.send_signal(number)
 
-    owner.process.communicate(timeout=10)
+    owner.process.communicate(timeout=60)
     owner.is_gone()
 
 
@@ -176,7 +176,7 @@ def test_nothing_is_left_when_only_unshare_is_killed() -> None:
 
     os.kill(unshare, signal.SIGKILL)
 
-    owner.process.communicate(timeout=10)
+    owner.process.communicate(timeout=60)
     owner.is_gone()
 
 
@@ -184,7 +184,7 @@ def test_nothing_is_left_when_only_unshare_is_killed() -> None:
 def test_daemons_of_a_program_that_ended_do_not_outlive_it() -> None:
     owner = Owner("bash", "-c", "setsid sleep 1000 & exit 0")
 
-    owner.process.communicate(timeout=10)
+    owner.process.communicate(timeout=60)
 
     owner.is_gone()
 
@@ -206,7 +206,7 @@ def test_a_command_that_comes_when_all_are_dead_is_killed_like_them() -> None:
     unshare = ["unshare", *user, "--pid", "--fork", "--kill-child", "sleep", "60"]
     with subprocess.Popen(unshare) as outside, contextlib.ExitStack() as stack:
         children = Path(f"/proc/{outside.pid}/task/{outside.pid}/children")
-        wait_until(lambda: bool(children.read_text()), timeout=10, what="it is born")
+        wait_until(lambda: bool(children.read_text()), timeout=60, what="it is born")
         first = int(children.read_text())
         names = ["user", "pid"] if user else ["pid"]
         entrances = {

@@ -273,8 +273,19 @@ def snapshot(cluster: LiveCluster) -> Callable[[str], Mapping[str, str]]:
     return taken
 
 
+def _addresses(machine: Machine) -> str:
+    return _lines(map(_lasting, _json(machine, "ip", "-json", "address")))
+
+
+def _lasting(link: dict[str, Any]) -> dict[str, Any]:
+    """What stays of an interface that Open vSwitch has made anew in the kernel."""
+    if str(link.get("ifname", "")).startswith("vxlan_sys_"):
+        return {k: v for k, v in link.items() if k not in {"address", "ifindex"}}
+    return link
+
+
 def _links(machine: Machine) -> str:
-    links = _json(machine, "ip", "-json", "-d", "link")
+    links = [_lasting(link) for link in _json(machine, "ip", "-json", "-d", "link")]
     for link in links:
         # What a bridge has counted, and how long it will remember.
         about = link.get("linkinfo", {})
@@ -289,10 +300,12 @@ _ALIKE = (("operstate", "UNKNOWN"), ("operstate", "UP"))
 _BRIDGE_COUNTS = {"fdb_n_learned", "mcast_querier_state"}
 _MATTERS: Mapping[str, Callable[[Machine], str]] = {
     "links": _links,
-    "addresses": lambda m: _lines(_json(m, "ip", "-json", "address")),
+    "addresses": _addresses,
     "routes": lambda m: m.run("ip", "route", "show", "table", "all"),
     "neighbours": lambda m: m.run("ip", "neigh", "show", "nud", "permanent"),
-    "qdiscs": lambda m: _HANDLE.sub(" ", m.run("tc", "qdisc", "show")),
+    "qdiscs": lambda m: "\n".join(
+        sorted(_HANDLE.sub(" ", m.run("tc", "qdisc", "show")).splitlines())
+    ),
     "iptables": lambda m: _COUNTED.sub("", m.run("iptables-save")),
     "ports": lambda m: _lines(_json(m, "bridge", "-json", "link")),
     "forwarding": lambda m: "\n".join(sorted(m.run("bridge", "fdb").splitlines())),
