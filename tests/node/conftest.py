@@ -274,7 +274,7 @@ def snapshot(cluster: LiveCluster) -> Callable[[str], Mapping[str, str]]:
 
 
 def _addresses(machine: Machine) -> str:
-    return _lines(map(_lasting, _json(machine, "ip", "-json", "address")))
+    return _lines([_lasting(one) for one in _json(machine, "ip", "-json", "address")])
 
 
 def _lasting(link: dict[str, Any]) -> dict[str, Any]:
