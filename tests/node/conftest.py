@@ -354,7 +354,7 @@ def _lines(items: list[dict[str, Any]]) -> str:
     """A line for each thing that an item says, so that what differs stands alone."""
     return "\n".join(
         f"{item['ifname']} {name}={json.dumps(value, sort_keys=True)}"
-        for item in items
+        for item in sorted(items, key=lambda item: str(item["ifname"]))
         for name, value in sorted(item.items())
         # A tap that never lost its carrier does not know that it has one.
         if (name, value) not in _ALIKE
