@@ -56,10 +56,12 @@ def programmed(
     """
     from testbed.emulation.programming import programmed_flows, programmed_rules
     from testbed.emulation.wiring import Datapath
-    from testbed.faults.hidden import hidden_in_trace
 
-    if hidden := hidden_in_trace(faults):
-        typer.echo(hidden, err=True)
+    if faults:
+        from testbed.faults.hidden import hidden_in_trace
+
+        if hidden := hidden_in_trace(faults):
+            typer.echo(hidden, err=True)
     flows, rules = {}, {}
     for node in cluster.nodes:
         flows[node.name] = programmed_flows(cluster, node, faults)

@@ -11,7 +11,7 @@ import pytest
 
 from testbed.errors import SwitchError
 from testbed.openflow import Flow
-from testbed.ovs import Port, SwitchDaemons, change_ports, database
+from testbed.ovs import Appctl, Port, SwitchDaemons, change_ports, database
 from testbed.ovs import switch as switches
 
 if TYPE_CHECKING:
@@ -51,6 +51,17 @@ def ovsdb_pid(daemons: SwitchDaemons) -> int:
 def test_a_dump_of_a_switch_that_hangs_is_given_up(br0: Switch) -> None:
     with pytest.raises(SwitchError, match=r"^ovs-vswitchd of run says nothing for 0.3"):
         br0.dump_flows()
+
+
+def test_a_switch_that_hangs_begins_no_round(daemons: SwitchDaemons) -> None:
+    with Appctl(daemons.control_socket, timeout=0.3) as appctl:
+        appctl.wait_for_a_round()
+        os.kill(daemons.vswitchd_pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(SwitchError, match="timed out"):
+                appctl.wait_for_a_round()
+        finally:
+            os.kill(daemons.vswitchd_pid, signal.SIGCONT)
 
 
 @pytest.mark.usefixtures("hanging_vswitchd")

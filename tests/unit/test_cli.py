@@ -55,6 +55,19 @@ def run(*arguments: str) -> int:
     return status
 
 
+@pytest.mark.parametrize(
+    ("command", "made_by"),
+    [(["status"], "testbed up"), (["lab", "check"], "testbed lab start 1")],
+    ids=["status", "lab check"],
+)
+def test_what_makes_a_testbed_is_told_where_none_runs(
+    command: list[str], made_by: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*command) == 2
+
+    assert capsys.readouterr().err == f"no testbed is running; type: {made_by}\n"
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_teaches_by_example(command: str) -> None:
     result = CliRunner().invoke(app, [command, "--help"])
